@@ -84,6 +84,7 @@ def replacing(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield tmp
+        tmp.chmod(0o644)
         os.replace(tmp, path)
     except OSError as e:
         raise OSError(f'{path}: could not be written ({e.strerror or e}). Free some space or choose a folder that you may write to.') from e

@@ -219,13 +219,25 @@ class DiT(nn.Module):
         clean:torch.Tensor|None=None  # (b, f, c, h, w): teacher forcing, earlier chunks are seen clean
     ):
         "The velocity (b, f, c, h, w); and the cache with this chunk appended (detached), or None without one."
-        f, rows = xt.shape[1], xt.shape[3] // self.patch
         x, e, kv, _ = self.trunk(xt, sigma, cond, cache, start, clean)
-        x, e = x[:, -f:], e[:, -f:]
-        shift, scale = self.modulate_last(e)[..., None, :].chunk(2, dim=-1)
-        x = self.unembed(F.layer_norm(x, x.shape[-1:]) * (1 + scale) + shift)
+        v = self.velocity(x, e, xt, sigma)
+        return v, None if cache is None else tuple((k.detach(), v.detach()) for k, v in kv)
+
+    def velocity(self, x, e, xt, sigma):
+        "From the last tokens to the clean video and from there to the velocity."
+        f, rows = xt.shape[1], xt.shape[3] // self.patch
+        shift, scale = self.modulate_last(e[:, -f:])[..., None, :].chunk(2, dim=-1)
+        x = self.unembed(F.layer_norm(x[:, -f:], x.shape[-1:]) * (1 + scale) + shift)
         x0 = rearrange(x, 'b f (r q) (c p l) -> b f c (r p) (q l)', r=rows, p=self.patch, l=self.patch)
-        return v_from_x0(xt, x0.to(xt.dtype), sigma, self.floor), None if cache is None else tuple((k.detach(), v.detach()) for k, v in kv)
+        return v_from_x0(xt, x0.to(xt.dtype), sigma, self.floor)
+
+    def read(self,
+        xt:torch.Tensor, sigma:torch.Tensor, cond=None, # see `forward`
+        taps=()                                         # after which blocks, counted from 1
+    ):
+        "The velocity of a whole video and, from the same pass, the tokens after some blocks, each (b, f, s, d)."
+        x, e, _, tapped = self.trunk(xt, sigma, cond, taps=taps)
+        return self.velocity(x, e, xt, sigma), tapped
 
 # %% ../nbs/04_dit.ipynb #e8e50a05
 @torch.no_grad()
