@@ -147,22 +147,22 @@ class AsdStage(DmdStage):
         self.top = len(self.levels) - (partner != 'data')     # the largest n that has a partner
         self.world = self.preset.world('train') if partner == 'data' else None
 
-    def partner_of(self, n, cond, seed):
-        "The real side for n-step videos, no gradient."
+    def partner_of(self, n, labels, seed):
+        "The real side for n-step videos from the noise of a seed, no gradient."
         kind = self.config['partner']
-        if kind == 'data': return self.world.sample(len(cond), self.generator, cond.cpu())[0].to(self.device)
-        return self.videos(n + 1 if kind == 'next' else len(self.levels), cond, seed=seed)
+        if kind == 'data': return self.world.sample(len(labels), self.generator, labels)[0].to(self.device)
+        return self.videos(n + 1 if kind == 'next' else len(self.levels), labels, seed if self.config['shared_noise'] else self.fresh_seed())
 
     def pair_noise(self, x):
         "Levels and noise for the fake and for the real side."
         a = self.levels_and_noise(x)
         return a, a if self.config['shared_time'] else self.levels_and_noise(x)
 
-    def gradient(self, x, n, cond, i):
-        total, logs = super().gradient(x, n, cond, i)
+    def gradient(self, x, n, labels, seed):
+        total, logs = super().gradient(x, n, labels, seed)
         if n > self.top: return total, logs
         (sf, ef), (sr, er) = self.pair_noise(x)
-        real, x = self.partner_of(n, cond, self.last_seed), x.requires_grad_()
+        real, x, cond = self.partner_of(n, labels, seed), x.requires_grad_(), labels.to(self.device)
         with autocast(self.device, self.fast):
             fake_logit = step_logit(self.fake, self.head, add_noise(x, ef, sf), sf, cond, n)
             with torch.no_grad(): real_logit = step_logit(self.fake, self.head, add_noise(real, er, sr), sr, cond, n)
@@ -172,16 +172,10 @@ class AsdStage(DmdStage):
         ratio = alpha * grad.norm() / total.norm().clamp(min=1e-30)
         return total + alpha * grad, {**logs, f'asd_{n}': loss.detach(), f'ratio_{n}': ratio, 'alpha': alpha}
 
-    def videos(self, n, cond, grad=False, seed=None):
-        fresh = self.seed_of_noise()
-        self.last_seed = (fresh if seed is None else seed) if self.config['shared_noise'] else None
-        return super().videos(n, cond, grad, fresh if seed is None else seed)
-
     def critic_step(self, i):
         "One update of the fake score and of the discriminator, on the same pair of videos."
-        n, cond = self.draw(1, self.top)
-        fake = self.videos(n, cond)
-        real = self.partner_of(n, cond, self.last_seed)
+        (n, labels), seed = self.draw(1, self.top), self.fresh_seed()
+        fake, real, cond = self.videos(n, labels, seed), self.partner_of(n, labels, seed), labels.to(self.device)
         (sf, ef), (sr, er) = self.pair_noise(fake)
         yf, yr = add_noise(fake, ef, sf), add_noise(real, er, sr)
         with autocast(self.device, self.fast):

@@ -19,14 +19,15 @@ from .flow import v_from_x0
 
 # %% ../nbs/04_dit.ipynb #c986b1c8
 def rotary_angles(
-    frames:torch.Tensor, # (f,) time of each frame: whole numbers, any start
+    frames:torch.Tensor, # (f,) time of each frame: any start; its precision, at least fp32, is that of the result
     rows:int, cols:int,  # patches per frame
     pairs:int            # channel pairs per head
 )->torch.Tensor:
     "Angles (f*rows*cols, pairs) of each token's rotation, base 10,000 per axis (Wan2.1's split)."
     per_axis = [pairs - 2 * (pairs // 3), pairs // 3, pairs // 3]
-    places = torch.cartesian_prod(frames, torch.arange(rows, device=frames.device), torch.arange(cols, device=frames.device))
-    speed = [10000. ** (-torch.arange(n, device=frames.device) / n) for n in per_axis]
+    like = dict(device=frames.device, dtype=torch.promote_types(frames.dtype, torch.float32))
+    places = torch.cartesian_prod(frames.to(**like), torch.arange(rows, **like), torch.arange(cols, **like))
+    speed = [10000. ** (-torch.arange(n, **like) / n) for n in per_axis]
     return torch.cat([places[:, a:a + 1] * speed[a] for a in range(3)], dim=1)
 
 def rotate(
@@ -184,7 +185,7 @@ class DiT(nn.Module):
         "All blocks: tokens (b, f, s, d), the per-frame condition, keys and values, and the tokens after the blocks in `taps`."
         self.check(xt, sigma)
         f, (rows, cols) = xt.shape[1], (n // self.patch for n in xt.shape[3:])
-        places = torch.arange(start, start + f, device=xt.device)
+        places = torch.arange(start, start + f, device=xt.device, dtype=xt.dtype)
         mask, tapped, kv = None, [], []
         if clean is not None:
             xt, sigma, places = torch.cat([clean, xt], 1), torch.cat([torch.zeros_like(sigma), sigma], 1), places.repeat(2)

@@ -68,21 +68,22 @@ class DmdStage(Stage):
         super().__init__(steps=steps, **settings, **more)
         p = self.preset
         self.levels, self.shape = p.levels(), (batch, p.frames, teacher.channels, p.size, p.size)
-        self.teacher = teacher.to(self.device).eval().requires_grad_(False)
+        self.teacher = copy.deepcopy(teacher).to(self.device).eval().requires_grad_(False)
         self.real = guided(self.teacher, guidance)
         self.student = self.add('student', trainable(causal(start, p.chunk)), lr, ema, muon=False, betas=(0., .99))
         self.fake = self.add('fake', trainable(teacher), lr_fake, muon=False, betas=(0., .99))
 
     def draw(self, low=1, high=None):
-        "A step count between two limits and one condition per video, from the stage's stream."
+        "A step count between two limits and one label per video, from the stage's stream; on the CPU."
         n = self.config['only'] or int(torch.randint(low, (high or len(self.levels)) + 1, (), generator=self.generator))
-        return n, torch.randint(self.teacher.labels, self.shape[:1], generator=self.generator).to(self.device)
+        return n, torch.randint(self.teacher.labels, self.shape[:1], generator=self.generator)
 
-    def seed_of_noise(self): return int(torch.randint(2 ** 60, (), generator=self.generator))
+    def fresh_seed(self): return int(torch.randint(2 ** 60, (), generator=self.generator))
 
-    def videos(self, n, cond, grad=False, seed=None):
-        "The student's n-step videos, for fresh noise or that of a seed."
-        noise = Noise(self.shape, self.seed_of_noise() if seed is None else seed, self.preset.chunk, device=self.device)
+    def videos(self, n, labels, seed, grad=False):
+        "The student's n-step videos for the noise of a seed."
+        cond = labels.to(self.device)
+        noise = Noise(self.shape, seed, self.preset.chunk, device=self.device)
         schedule = uniform(self.levels, n, len(noise.sizes))
         if self.config['first_full']: schedule[0] = self.levels
         with autocast(self.device, self.fast): return rollout(self.student, noise, schedule, cond, grad)
@@ -91,26 +92,27 @@ class DmdStage(Stage):
         "A random noise level per video, and noise like x."
         return draw_sigma(*x.shape[:2], self.generator, self.preset.shift, device=self.device), randn(x.shape, self.generator, self.device)
 
-    def gradient(self, x, n, cond, i):
-        "The derivative of the student's loss with respect to its videos, and what to log."
+    def gradient(self, x, n, labels, seed):
+        "The derivative of the student's loss with respect to its videos from this noise, and what to log."
+        cond = labels.to(self.device)
         with autocast(self.device, self.fast): g = dmd_grad(x, self.real, self.fake, cond, *self.levels_and_noise(x), self.config['floor'])
         return g / g.numel(), {f'dmd_{n}': g.abs().mean()}
 
     def generator_step(self, i):
         "One update of the student; the gradient enters its rollout once."
-        n, cond = self.draw()
-        x = self.videos(n, cond, grad=True)
-        grad, logs = self.gradient(x.detach(), n, cond, i)
+        (n, labels), seed = self.draw(), self.fresh_seed()
+        x = self.videos(n, labels, seed, grad=True)
+        grad, logs = self.gradient(x.detach(), n, labels, seed)
         for opt in self.optimizers['student']: opt.zero_grad(set_to_none=True)
         x.backward(grad)
         return {**logs, 'norm': self.apply('student', i, self.config['warmup'], self.config['decay'], clip=10.)}
 
     def critic_step(self, i):
         "One update of the fake score on fresh videos."
-        n, cond = self.draw()
-        x = self.videos(n, cond)
+        n, labels = self.draw()
+        x = self.videos(n, labels, self.fresh_seed())
         sigma, eps = self.levels_and_noise(x)
-        with autocast(self.device, self.fast): loss = flow_loss(self.fake, x, eps, sigma, cond).mean()
+        with autocast(self.device, self.fast): loss = flow_loss(self.fake, x, eps, sigma, labels.to(self.device)).mean()
         self.update('fake', loss, i, decay=self.config['decay'], clip=10.)
         return {'loss_fake': loss.detach()}
 

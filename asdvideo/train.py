@@ -234,9 +234,10 @@ def load_network(
     **changes         # of its configuration, e.g. chunk=2
 )->torch.nn.Module:
     "A published network in fp32, ready to evaluate. Its description is in `.meta`."
+    device = pick_device(device)
     tensors, meta = load_tensors(path, 'Restore it with `git checkout data`, or train it again with `asdvideo reproduce`.')
     net = build(**{**meta['network'], **changes})
     try: net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
     except RuntimeError as e: raise ValueError(f'{path}: weights of another network. {e}') from e
     net.meta = meta
-    return net.to(pick_device(device)).eval().requires_grad_(False)
+    return net.to(device).eval().requires_grad_(False)

@@ -1,0 +1,128 @@
+"""`verify` must be able to fail. Each mutant breaks one mechanism, as a slip of the pen would, by replacing a function
+everywhere in the package; the list of identities has to notice every one."""
+import contextlib, inspect, sys, textwrap
+
+import pytest
+
+import asdvideo.exact as exact
+from asdvideo import asd, causal, dit, dmd, ffe, flow, init, rollout, teacher
+
+def source(old, new):
+    "A mutant that edits the source text of a function or method."
+    def make(f):
+        text = textwrap.dedent(inspect.getsource(f))
+        text = text[text.index('def '):] if not text.startswith(('def ', 'class ')) else text
+        assert text.count(old) >= 1, f'{old!r} is not in {f.__qualname__}: the mutant is out of date'
+        space = dict(sys.modules[f.__module__].__dict__)
+        exec(compile(text.replace(old, new, 1), f'mutant of {f.__qualname__}', 'exec'), space)
+        return space[f.__name__]
+    return make
+
+
+EDITS = {
+    'the mask lets the next frame in': (dit, 'frame_mask', 'j < end[:, None]', 'j <= end[:, None]'),
+    'the mask forgets the own chunk': (dit, 'frame_mask', 'j < end[:, None]', 'j < end[:, None] - 1'),
+    'the window is a frame too long': (dit, 'frame_mask', 'end[:, None] - window)', 'end[:, None] - window - 1)'),
+    'the mask has no sink': (dit, 'frame_mask', '| (j < sink)', ''),
+    'teacher forcing shows the own chunk clean': (dit, 'teacher_mask', 'seen & ~own, own', 'seen, own'),
+    'teacher forcing shows all noisy chunks': (dit, 'teacher_mask', 'seen & ~own, own', 'seen & ~own, seen'),
+    'the first chunk has the usual size': (dit, 'chunk_ends', 'chunk if first is None else first', 'chunk'),
+    'rotation turns the wrong way round in one half': (dit, 'rotate', 'a * sin + b * cos', 'b * cos - a * sin'),
+    'rows and columns share their rotation': (dit, 'rotary_angles', 'places[:, a:a + 1]', 'places[:, min(a, 1):min(a, 1) + 1]'),
+    'sigma is not multiplied by 1000': (dit, 'sigma_embedding', '1000 * sigma', 'sigma'),
+    'sines come first': (dit, 'sigma_embedding', '[angle.cos(), angle.sin()]', '[angle.sin(), angle.cos()]'),
+    'noise and data are swapped': (flow, 'add_noise', '(1 - sigma) * x0 + sigma * eps', 'sigma * x0 + (1 - sigma) * eps'),
+    'x0 is on the other side': (flow, 'x0_from_v', 'xt - per_frame', 'xt + per_frame'),
+    'eps forgets 1 - sigma': (flow, 'eps_from_v', '(1 - per_frame(sigma, xt))', 'per_frame(sigma, xt)'),
+    'the velocity has a large floor': (flow, 'v_from_x0', 'min=floor', 'min=.1'),
+    'the shift is inverted': (flow, 'shift_sigma', 'shift * sigma / (1 + (shift - 1) * sigma)', 'sigma / (shift + (1 - shift) * sigma)'),
+    'Euler steps are a level late': (flow, 'euler', '(there - here) * v', '(there - here) * v * .98'),
+    'n steps are n + 1': (flow, 'n_steps', 'levels[:n]', 'levels[:n + 1]'),
+    'respacing rounds up': (flow, 'n_steps', 'i * len(levels) // n', '-(-i * len(levels) // n) if n < 3 else min(i + 1, len(levels) - 1)'),
+    'noise ignores the step': (rollout.Noise, '__call__', "'noise', i, k", "'noise', i"),
+    'noise ignores the chunk': (rollout.Noise, '__call__', "'noise', i, k", "'noise', k"),
+    'gradients flow through every jump': (rollout, 'denoise_chunk', 'grad and last', 'grad'),
+    'noise is added at the old level': (rollout, 'denoise_chunk', 'torch.full_like(sigma, levels[k + 1])', 'sigma'),
+    'the deterministic step has no step': (rollout, 'denoise_chunk', '(levels[k + 1] - level) * v', 'levels[k + 1] * v'),
+    'the context is read at sigma = 0.1': (rollout, 'context', 'x0.new_zeros(x0.shape[:2])', 'x0.new_zeros(x0.shape[:2]) + .1'),
+    'the context forgets its time': (rollout, 'context', 'cond, cache, start)', 'cond, cache, 0)'),
+    'the last chunk is forgotten by later ones': (rollout, 'rollout', 'cache = context(', 'context('),
+    'the cache keeps its history': (dit.DiT, 'forward', '(k.detach(), v.detach())', '(k, v)'),
+    'cached chunks all start at time 0': (dit.DiT, 'trunk', 'torch.arange(start, start + f', 'torch.arange(0, f'),
+    'the clean half of teacher forcing is called noisy': (dit.DiT, 'trunk', 'torch.cat([torch.zeros_like(sigma), sigma], 1)', 'torch.cat([sigma, sigma], 1)'),
+    'noisy frames come after the clean ones in time': (dit.DiT, 'trunk', 'places.repeat(2)', 'torch.cat([places, places + f])'),
+    'the cache is cut a frame short': (dit.DiT, 'visible', 'self.window - frames)', 'self.window - frames - 1)'),
+    'the sink is cut from the cache': (dit.DiT, 'visible', 'x[:, :, :sink]', 'x[:, :, :0]'),
+    'keys are not normalised': (dit.Attention, 'forward', 'self.k_norm(k)', 'k'),
+    'all frames share the first level': (dit.DiT, 'condition', 'self.embed_sigma(sigma_embedding(sigma, width))', 'self.embed_sigma(sigma_embedding(sigma[:, :1].expand_as(sigma), width))'),
+    'labels are not looked at': (dit.DiT, 'condition', 'self.embed_label(cond)', 'self.embed_label(cond * 0)'),
+    'guidance is counted from 0': (teacher, 'guided', 'torch.lerp(without, with_label, weight)', 'torch.lerp(without, with_label, weight + 1)'),
+    'guidance mixes its two pasts': (teacher, 'guided', '(a, b)', '(b, a)'),
+    'flow matching learns the negative velocity': (teacher, 'flow_loss', '(eps - x0)', '(x0 - eps)'),
+    'regression takes every frame at the first level': (init, 'ode_loss', 'index, torch.arange(f)[None]', 'index[:, :1], torch.arange(f)[None]'),
+    'DMD points away from the teacher': (dmd, 'dmd_grad', '(x0_fake - x0_real) / scale', '(x0_real - x0_fake) / scale'),
+    'the bare DMD gradient has the wrong sign': (dmd, 'dmd_grad', 'return x0_fake - x0_real', 'return x0_real - x0_fake'),
+    'the normaliser has no floor': (dmd, 'dmd_grad', '.clamp(min=floor)', ''),
+    'the normaliser is one for the batch': (dmd, 'dmd_grad', '.flatten(1).mean(1)', '.mean().expand(len(x))'),
+    'real and fake scores are exchanged': (dmd, 'clean_guesses', 'for model in (fake, real)', 'for model in (real, fake)'),
+    'the pseudo-loss forgets its half': (dmd, 'pull', '.5 * ', ''),
+    'the pseudo-loss pushes': (dmd, 'pull', 'x - (x - g)', 'x - (x + g)'),
+    'the critic moves the student': (dmd.DmdStage, 'generator_step', "self.apply('student'", "self.apply('fake'"),
+    'the student lowers the fake logit': (asd, 'asd_generator_loss', 'real.detach() - fake', 'fake - real.detach()'),
+    'the student also pushes the real logit': (asd, 'asd_generator_loss', 'real.detach()', 'real'),
+    'the discriminator prefers fakes': (asd, 'asd_discriminator_loss', 'fake - real', 'real - fake'),
+    'logit n is logit n + 1': (asd, 'step_logit', 'n - 1', 'n % 4'),
+    'all logits are trained together': (asd, 'step_logit', '[:, n - 1]', '.mean(1)'),
+    'the slope is not squared': (asd, 'slope_finite', '.square()', '.abs()'),
+    'the slope is not divided by its step': (asd, 'slope_finite', '/ delta', ''),
+    'the strength is upside down': (asd.Strength, 'forward', 'self.sums[1] / self.sums[0].clamp(min=1e-30)', 'self.sums[0] / self.sums[1]'),
+    'the strength adapts for ever': (asd.Strength, 'forward', '(self.sums[2] < self.calibrate)', '1'),
+    'the adversarial gradient replaces DMD': (asd.AsdStage, 'gradient', 'total + alpha * grad', 'alpha * grad'),
+    'the discriminator trains the fake score': (asd.AsdStage, 'critic_step', "self.apply('head'", "self.apply('student'"),
+    'a star enhances the last chunk': (ffe, 'named_schedule', '[list(levels), *schedule[1:]]', '[*schedule[1:], list(levels)]'),
+    'a star does nothing': (ffe, 'named_schedule', "if name.endswith('*')", 'if False'),
+    'conversion ignores the chunk size': (causal, 'causal', 'twin.chunk, twin.first, twin.window, twin.sink = chunk,', 'twin.chunk, twin.first, twin.window, twin.sink = 1,'),
+}
+
+
+@contextlib.contextmanager
+def broken(owner, name, old, new):
+    "Replace a function wherever the package holds it."
+    f = getattr(owner, name)
+    g = source(old, new)(f)
+    homes = [owner] if inspect.isclass(owner) else [m for k, m in list(sys.modules.items()) if k.startswith('asdvideo') and getattr(m, name, None) is f]
+    for home in homes: setattr(home, name, g)
+    try: yield
+    finally:
+        for home in homes: setattr(home, name, f)
+
+
+def caught_by(limit=1):
+    "Names of the first identities that fail now."
+    out = []
+    for name in exact.IDENTITIES:
+        if not exact.check(name)['holds']: out.append(name)
+        if len(out) == limit: break
+    return out
+
+
+def test_all_identities_hold():
+    rows = exact.verify()
+    assert len(rows) >= 40 and all(r['holds'] for r in rows), exact.report(rows)
+    assert sum(r['seconds'] for r in rows) < 60
+
+
+@pytest.mark.parametrize('name', EDITS)
+def test_mutant_is_caught(name):
+    with broken(*EDITS[name]): assert caught_by(), f'no identity notices when {name}'
+
+
+def test_mutants_leave_no_trace():
+    assert not caught_by()
+
+
+def test_a_failing_identity_fails_the_command(monkeypatch, capsys):
+    from asdvideo.cli import main
+    monkeypatch.setattr(exact, 'IDENTITIES', {'x': {'says': 'never', 'where': 'here', 'bound': 0., 'run': lambda: 1.}})
+    assert main(['verify']) == 1
+    assert 'FAIL' in capsys.readouterr().out
