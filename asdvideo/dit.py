@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['rotary_angles', 'rotate', 'sigma_embedding', 'heads_first', 'Attention', 'Block', 'chunk_ends', 'frame_mask',
-           'teacher_mask', 'DiT', 'shaken']
+           'teacher_mask', 'visible', 'DiT', 'shaken']
 
 # %% ../nbs/04_dit.ipynb #ca438376
 import math
@@ -143,6 +143,20 @@ def teacher_mask(
     own = own & own.T
     return torch.cat([torch.cat([seen, torch.zeros_like(seen)], 1), torch.cat([seen & ~own, own], 1)])
 
+# %% ../nbs/04_dit.ipynb #05465654
+def visible(
+    cache,             # keys and values per layer, each (b, heads, t, d), or () or None
+    frames:int,        # of the chunk that looks
+    tokens:int,        # per frame
+    window:int|None=None, sink:int=0 # see `frame_mask`
+):
+    "The part of a cache that a chunk may see: sink frames and the window's rest."
+    if not cache or window is None: return cache
+    keep, sink = max(0, window - frames) * tokens, sink * tokens
+    if cache[0][0].shape[2] <= sink + keep: return cache
+    cut = lambda x: torch.cat([x[:, :, :sink], x[:, :, x.shape[2] - keep:]], dim=2)
+    return tuple((cut(k), cut(v)) for k, v in cache)
+
 # %% ../nbs/04_dit.ipynb #0f400569
 class DiT(nn.Module):
     "A small video diffusion transformer, bidirectional or block-causal with the same weights. It is a denoiser."
@@ -192,7 +206,7 @@ class DiT(nn.Module):
             mask = teacher_mask(f, self.chunk, self.first, self.window, self.sink, xt.device)
         elif cache is None: mask = frame_mask(f, self.chunk, self.first, self.window, self.sink, xt.device)
         if mask is not None: mask = mask.repeat_interleave(rows * cols, 0).repeat_interleave(rows * cols, 1)
-        cache = self.visible(cache, f, rows * cols)
+        cache = visible(cache, f, rows * cols, self.window, self.sink)
         angles = rotary_angles(places, rows, cols, self.embed.out_features // self.heads // 2)
         x = self.embed(rearrange(xt, 'b f c (r p) (q l) -> b f (r q) (c p l)', p=self.patch, l=self.patch))
         e = self.condition(sigma, cond)
@@ -202,14 +216,6 @@ class DiT(nn.Module):
             kv.append(new)
             if i + 1 in taps: tapped.append(x)
         return x, e, tuple(kv), tapped
-
-    def visible(self, cache, frames, tokens):
-        "The part of the cache that a chunk of `frames` frames may see: sink frames and the window's rest."
-        if not cache or self.window is None: return cache
-        keep, sink = max(0, self.window - frames) * tokens, self.sink * tokens
-        if cache[0][0].shape[2] <= sink + keep: return cache
-        cut = lambda x: torch.cat([x[:, :, :sink], x[:, :, x.shape[2] - keep:]], dim=2)
-        return tuple((cut(k), cut(v)) for k, v in cache)
 
     def forward(self,
         xt:torch.Tensor,              # (b, f, c, h, w) noisy video, or one chunk of it
@@ -223,6 +229,10 @@ class DiT(nn.Module):
         x, e, kv, _ = self.trunk(xt, sigma, cond, cache, start, clean)
         v = self.velocity(x, e, xt, sigma)
         return v, None if cache is None else tuple((k.detach(), v.detach()) for k, v in kv)
+
+    def whole(self, xt, sigma, cond=None, clean=None):
+        "The velocity of a whole video, without the cache that is not there."
+        return self(xt, sigma, cond, clean=clean)[0]
 
     def velocity(self, x, e, xt, sigma):
         "From the last tokens to the clean video and from there to the velocity."

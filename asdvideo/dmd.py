@@ -54,7 +54,7 @@ class DmdStage(Stage):
     "Distil a causal student by distribution matching on its own rollouts (Self-Forcing with DMD)."
     name = 'dmd'
     def __init__(self,
-        start, teacher,                                 # the initialised student, the bidirectional teacher
+        start, teacher, fake=None,                      # the initialised student, the teacher; where the fake score starts, a copy of the teacher if None
         batch:int=32, steps:int=1000,                   # videos per update; steps of one student update each
         lr:float=2e-4, lr_fake:float=5e-4,              # student, fake score
         critic_updates:int=4, critic_warmup:int=30,     # of the fake score per step; steps before the student moves
@@ -68,10 +68,12 @@ class DmdStage(Stage):
         super().__init__(steps=steps, **settings, **more)
         p = self.preset
         self.levels, self.shape = p.levels(), (batch, p.frames, teacher.channels, p.size, p.size)
-        self.teacher = copy.deepcopy(teacher).to(self.device).eval().requires_grad_(False)
+        self.teacher = copy.deepcopy(teacher)
+        if isinstance(teacher, torch.nn.Module): self.teacher.to(self.device).eval().requires_grad_(False)
         self.real = guided(self.teacher, guidance)
-        self.student = self.add('student', trainable(causal(start, p.chunk)), lr, ema, muon=False, betas=(0., .99))
-        self.fake = self.add('fake', trainable(teacher), lr_fake, muon=False, betas=(0., .99))
+        start = start if start.chunk == p.chunk else causal(start, p.chunk)
+        self.student = self.add('student', trainable(start), lr, ema, muon=False, betas=(0., .99))
+        self.fake = self.add('fake', trainable(fake or teacher), lr_fake, muon=False, betas=(0., .99))
 
     def draw(self, low=1, high=None):
         "A step count between two limits and one label per video, from the stage's stream; on the CPU."
