@@ -1,4 +1,4 @@
-# make run   everything once: installs, makes a gallery, executes every notebook, writes pages
+# make run   everything once: installs, executes every notebook, writes pages
 # make test  installs if need be, then runs all tests
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +8,6 @@ READY := $(VENV)/ready
 .PHONY: run test lab notebooks reproduce clean
 
 run: $(READY)
-	$(BIN)/asdvideo gallery --out out/gallery
 	$(BIN)/python -m asdvideo.book run
 
 test: $(READY)

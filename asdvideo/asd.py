@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .core import autocast, randn, require
+from .causal import trainable
 from .dit import heads_first
-from .dmd import DmdStage, trainable
+from .dmd import DmdStage
 from .flow import add_noise
 from .teacher import flow_loss
 
@@ -171,7 +172,7 @@ class AsdStage(DmdStage):
         total, logs = super().gradient(x, n, labels, seed)
         if n > self.top: return total, logs
         (sf, ef), (sr, er) = self.pair_noise(x)
-        real, x, cond = self.partner_of(n, labels, seed), x.requires_grad_(), labels.to(self.device)
+        real, x, cond = self.partner_of(n, labels, seed), x.requires_grad_(), self.fake_cond(labels, n)
         with autocast(self.device, self.fast):
             fake_logit = step_logit(self.fake, self.head, add_noise(x, ef, sf), sf, cond, n)
             with torch.no_grad(): real_logit = step_logit(self.fake, self.head, add_noise(real, er, sr), sr, cond, n)
@@ -184,7 +185,7 @@ class AsdStage(DmdStage):
     def critic_step(self, i):
         "One update of the fake score and of the discriminator, on the same pair of videos."
         (n, labels), seed = self.draw(1, self.top), self.fresh_seed()
-        fake, real, cond = self.videos(n, labels, seed), self.partner_of(n, labels, seed), labels.to(self.device)
+        fake, real, cond = self.videos(n, labels, seed), self.partner_of(n, labels, seed), self.fake_cond(labels, n)
         (sf, ef), (sr, er) = self.pair_noise(fake)
         yf, yr = add_noise(fake, ef, sf), add_noise(real, er, sr)
         with autocast(self.device, self.fast):

@@ -22,7 +22,8 @@ def causal(
     sink:int=0              # first frames that stay visible for ever
 )->DiT:
     "A copy of the network with the same weights and a block-causal mask (CausVid, Self-Forcing)."
-    require(chunk >= 1 and (window is None or window >= max(chunk, first or 0)), f'chunk={chunk}, window={window}', 'at least one frame per chunk, and a window of at least a chunk')
+    ok = chunk >= 1 and (window is None or window >= max(chunk, first or 0))
+    require(ok, f'chunk={chunk}, window={window}', 'at least one frame per chunk, and a window of at least a chunk')
     twin = copy.deepcopy(net)
     twin.chunk, twin.first, twin.window, twin.sink = chunk, first, window, sink
     twin.config.update(chunk=chunk, first=first, window=window, sink=sink)
@@ -38,7 +39,7 @@ def student_of(
     net,      # a network, causal or not
     chunk:int # frames per chunk
 ):
-    "A trainable causal copy; one that has this chunk size already keeps its window and sink."
+    "A trainable causal copy: of a network with this chunk size as it is, of any other with a mask of this chunk size, all history visible."
     return trainable(net if net.chunk == chunk else causal(net, chunk))
 
 # %% ../nbs/07_causal.ipynb #45e5f830
@@ -48,7 +49,7 @@ def by_chunks(
     sigma:torch.Tensor,      # (b, f)
     cond=None                # (b,) or None
 )->torch.Tensor:
-    "The velocity of a whole video, computed chunk by chunk with a cache: equal to one masked pass."
+    "The velocity of a whole video, computed chunk by chunk with a cache: equal to one masked pass in value; gradients stop at the cache."
     cache, start, out = (), 0, []
     for end in chunk_ends(xt.shape[1], net.chunk, net.first):
         v, cache = net(xt[:, start:end], sigma[:, start:end], cond, cache, start)

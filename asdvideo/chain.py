@@ -19,7 +19,7 @@ from .dit import DiT
 from .dmd import DmdStage
 from .ffe import STEP_NAMES, named_schedule
 from .flow import euler
-from .init import InitStage, Paths, make_paths, ode_path
+from .init import ArStage, InitStage, Paths, make_paths, ode_path, with_history
 from .judge import Judge, JudgeStage, Reference, load_judge, measure
 from .rollout import Noise, rollout
 from .teacher import TeacherStage, guided
@@ -87,9 +87,10 @@ def make_stage(
     **settings                         # of the stage, e.g. steps, batch, seed, device, fast
 ):
     "A fresh stage, with the shipped results of earlier stages."
-    kinds = {'judge': JudgeStage, 'teacher': TeacherStage, 'init': InitStage, 'dmd': DmdStage, 'asd': AsdStage}
-    require(name in kinds, f'stage {name!r}', 'one of ' + ', '.join(ORDER))
-    needs = {'init': lambda: (load('teacher', 'cpu'), Paths(runs_path('paths'))), 'dmd': lambda: (load('init', 'cpu'), load('teacher', 'cpu'))}
+    kinds = {'judge': JudgeStage, 'teacher': TeacherStage, 'ar': ArStage, 'init': InitStage, 'dmd': DmdStage, 'asd': AsdStage}
+    require(name in kinds, f'stage {name!r}', 'one of ' + ', '.join((*ORDER, 'ar')))
+    paths = 'paths_ar' if settings.get('forced') else 'paths'
+    needs = {'ar': lambda: (load('teacher', 'cpu'),), 'init': lambda: (load('teacher', 'cpu'), Paths(runs_path(paths))), 'dmd': lambda: (load('init', 'cpu'), load('teacher', 'cpu'))}
     needs['asd'] = needs['dmd']
     known = {k for c in kinds[name].__mro__[:-1] for k in inspect.signature(c.__init__).parameters} - {'self', 'start', 'teacher', 'paths', 'more', 'shared', 'settings'}
     unknown = sorted(settings.keys() - known)
@@ -97,13 +98,14 @@ def make_stage(
     return kinds[name](*needs.get(name, tuple)(), preset=preset, **settings)
 
 def train_paths(
-    preset:Preset=PRESETS['cpu'], count:int=8192, steps:int=16, seed:int=0, device=None, quiet=False
+    preset:Preset=PRESETS['cpu'], count:int=4096, steps:int=16, forced:bool=False, seed:int=0, device=None, quiet=False
 )->Path:
-    "Record the guided teacher's paths for the initialisation, in shards under runs/paths."
+    "Record paths for the initialisation, in shards under runs/: the guided teacher's, or (forced) those of the autoregressive model `ar` with real clips as history."
     device = pick_device(device)
-    teacher = guided(load('teacher', device), GUIDANCE)
-    path_of = lambda noise, x0, cond: ode_path(teacher, noise, cond, preset.levels(), steps, preset.shift)
-    return make_paths(path_of, preset.world('train'), runs_path('paths'), count, seed=seed, device=device, quiet=quiet)
+    net = load_network(data_path('weights', 'ar.safetensors'), device) if forced else load('teacher', device)
+    def path_of(noise, x0, cond):
+        return ode_path(guided(with_history(net, x0) if forced else net, GUIDANCE), noise, cond, preset.levels(), steps, preset.shift)
+    return make_paths(path_of, preset.world('train'), runs_path('paths_ar' if forced else 'paths'), count, seed=seed, device=device, quiet=quiet)
 
 def train(
     name:str,                                   # one of `ORDER`
@@ -118,7 +120,7 @@ def train(
     if restart: (folder/'state.safetensors').unlink(missing_ok=True)
     stage = make_stage(name, preset, **settings)
     record = fit(stage, folder)
-    nets = {'judge': {'judge': 'net'}, 'teacher': {'teacher': 'net_ema'}, 'init': {'init': 'net_ema'},
+    nets = {'judge': {'judge': 'net'}, 'teacher': {'teacher': 'net_ema'}, 'ar': {'ar': 'net_ema'}, 'init': {'init': 'net_ema'},
             'dmd': {'dmd': 'student_ema', 'dmd_fake': 'fake'}, 'asd': {'asd': 'student_ema', 'asd_fake': 'fake', 'asd_head': 'head'}}[name]
     return [publish(stage.networks[net], out/f'{file}.safetensors', stage, record) for file, net in nets.items()]
 

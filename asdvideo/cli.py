@@ -47,7 +47,7 @@ def cmd_train(a):
     "Train one stage; an unfinished run goes on where it stopped."
     settings, preset = settings_of(a.set), PRESETS[a.preset]
     own = {f.name for f in fields(preset)}
-    preset = replace(preset, **{k: v for k, v in settings.items() if k in own and k != 'steps'})
+    preset = replace(preset, **{k: v for k, v in settings.items() if k in own})
     files = train(a.stage, preset, a.folder, a.out, restart=not a.resume, device=a.device, **{k: v for k, v in settings.items() if k not in own})
     for f in files: print(f'wrote {f}')
 
@@ -99,7 +99,7 @@ def parser()->argparse.ArgumentParser:
     c.add_argument('--label', nargs='+', default=['7,right'], help='DIGIT,DIRECTION'); c.add_argument('--seed', type=int, default=0)
     c.add_argument('--guidance', type=float, default=GUIDANCE, help='of the teacher'); c.add_argument('--out', default='out/sample.mp4')
     c = command('train', cmd_train)
-    c.add_argument('stage', choices=ORDER); c.add_argument('--resume', action=argparse.BooleanOptionalAction, default=True, help='continue an unfinished run')
+    c.add_argument('stage', choices=(*ORDER, 'ar')); c.add_argument('--resume', action=argparse.BooleanOptionalAction, default=True, help='continue an unfinished run')
     c.add_argument('--preset', choices=tuple(PRESETS), default='cpu'); c.add_argument('--set', action='append', metavar='KEY=VALUE', help='any setting of stage or preset')
     c.add_argument('--folder', help='of the unfinished run; runs/STAGE'); c.add_argument('--out', help='of the weights; data/weights')
     c = command('evaluate', cmd_evaluate)

@@ -78,7 +78,7 @@ class MovingDigits:
         require(frames >= 1, f'frames={frames}', 'at least one frame')
         self.size, self.frames, self.sprite = size, frames, round(size * 14 / 24)
         images, self.classes = load_digits(part)
-        box = images[:, None, 3:25, 3:25]
+        box = images[:, None, 3:25, 3:25]                     # a little margin is cut off, and a little ink of some digits
         self.sprites = torch.nn.functional.interpolate(box, (self.sprite,) * 2, mode='bilinear', antialias=True)[:, 0]
         self.members = [torch.where(self.classes == d)[0] for d in range(10)]
 

@@ -7,8 +7,6 @@ __all__ = ['rotary_angles', 'rotate', 'sigma_embedding', 'heads_first', 'Attenti
            'teacher_mask', 'visible', 'DiT', 'shaken']
 
 # %% ../nbs/04_dit.ipynb #ca438376
-import math
-
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -50,7 +48,11 @@ def sigma_embedding(
     return torch.cat([angle.cos(), angle.sin()], dim=-1)
 
 # %% ../nbs/04_dit.ipynb #052a1344
-def heads_first(x, heads): return rearrange(x, 'b t (n d) -> b n t d', n=heads)
+def heads_first(
+    x:torch.Tensor, heads:int # (b, t, heads * d)
+)->torch.Tensor:
+    "Split the channels into heads: (b, heads, t, d)."
+    return rearrange(x, 'b t (n d) -> b n t d', n=heads)
 
 class Attention(nn.Module):
     "Multi-head attention over all tokens, with RMS-normalised queries and keys, rotary places, a mask and a past."
@@ -66,7 +68,7 @@ class Attention(nn.Module):
     def forward(self,
         x:torch.Tensor,         # (b, t, d) tokens
         angles:torch.Tensor,    # (t, d/heads/2)
-        mask:torch.Tensor|None, # (t, t) True where a query (row) may see a key; None: everything
+        mask:torch.Tensor|None, # (t, t_past + t) True where a query (row) may see a key; None: everything
         past=None               # (keys, values), each (b, heads, t_past, d/heads), or None
     ):
         "The mixed tokens (b, t, d), and keys and values of past and present together."
@@ -109,8 +111,9 @@ def chunk_ends(
 )->list[int]:
     "Where each chunk ends: frames=7, chunk=3, first=1 gives 1, 4, 7. Raises if the chunks do not fill the video."
     first = chunk if first is None else first
-    require(frames >= first >= 1 and chunk >= 1 and (frames - first) % chunk == 0, f'frames={frames} with chunk={chunk}, first={first}',
-            'frames = first + a multiple of chunk', f'Choose for example {max(1, (frames - first) // chunk) * chunk + first} frames.')
+    require(chunk >= 1 and first >= 1, f'chunk={chunk}, first={first}', 'at least one frame per chunk')
+    fits = frames >= first and (frames - first) % chunk == 0
+    require(fits, f'frames={frames} with chunk={chunk}, first={first}', 'frames = first + a multiple of chunk', f'Choose for example {max(0, (frames - first) // chunk) * chunk + first} frames.')
     return list(range(first, frames + 1, chunk))
 
 def frame_mask(
@@ -124,7 +127,8 @@ def frame_mask(
     "Which frame (row) sees which frame (column): (f, f) of booleans; None when everything is visible."
     if chunk is None: return None
     ends = chunk_ends(frames, chunk, first)
-    end = torch.tensor(ends, device=device).repeat_interleave(torch.tensor(ends, device=device).diff(prepend=torch.zeros(1, dtype=torch.long, device=device)), output_size=frames)
+    require(window is None or window >= max(chunk, ends[0]), f'window={window}', f'at least a chunk, {max(chunk, ends[0])} frames')
+    end = torch.tensor([min(e for e in ends if e > i) for i in range(frames)], device=device)      # of each frame's chunk
     j = torch.arange(frames, device=device)
     seen = j < end[:, None]
     if window is not None: seen &= (j >= end[:, None] - window) | (j < sink)
@@ -138,6 +142,7 @@ def teacher_mask(
     window:int|None=None, sink:int=0, device='cpu' # see `frame_mask`
 )->torch.Tensor:
     "The mask (2f, 2f) over [clean frames, noisy frames] for training all chunks in one pass (Self-Forcing, Causal-Forcing)."
+    require(chunk is not None, 'clean=... for a bidirectional model', 'a causal one', 'Convert it with `causal(net, chunk)`.')
     seen = frame_mask(frames, chunk, first, window, sink, device)
     own = frame_mask(frames, chunk, first, device=device)
     own = own & own.T
@@ -184,7 +189,7 @@ class DiT(nn.Module):
         for layer in (self.modulate, self.modulate_last, self.unembed): nn.init.zeros_(layer.weight); nn.init.zeros_(layer.bias)
 
     def condition(self, sigma, cond):
-        "One vector per frame (b, f, d) from its noise level and the video's label; cond=None is the null label."
+        "One vector per frame (b, f, d) from its noise level (b, f) and the video's label (b,); cond=None is the null label."
         if cond is None: cond = torch.full(sigma.shape[:1], self.labels, device=sigma.device)
         width = self.embed_label.embedding_dim
         return F.silu(self.embed_sigma(sigma_embedding(sigma, width)) + self.embed_label(cond)[:, None])
@@ -221,21 +226,21 @@ class DiT(nn.Module):
         xt:torch.Tensor,              # (b, f, c, h, w) noisy video, or one chunk of it
         sigma:torch.Tensor,           # (b, f) its noise levels
         cond:torch.Tensor|None=None,  # (b,) labels; None: no condition
-        cache=None,                   # None: the whole video in one pass. (): nothing came before. Else a cache from an earlier call
+        cache=None,                   # None: the whole video in one pass. (): nothing came before. Else a cache from an earlier call. With a cache `xt` is *one* chunk
         start:int=0,                  # time of the first frame in `xt`
         clean:torch.Tensor|None=None  # (b, f, c, h, w): teacher forcing, earlier chunks are seen clean
     ):
-        "The velocity (b, f, c, h, w); and the cache with this chunk appended (detached), or None without one."
+        "The velocity (b, f, c, h, w); and the cache, cut to window and sink, with this chunk appended (detached), or None without one."
         x, e, kv, _ = self.trunk(xt, sigma, cond, cache, start, clean)
         v = self.velocity(x, e, xt, sigma)
         return v, None if cache is None else tuple((k.detach(), v.detach()) for k, v in kv)
 
     def whole(self, xt, sigma, cond=None, clean=None):
-        "The velocity of a whole video, without the cache that is not there."
+        "The velocity alone (b, f, c, h, w)."
         return self(xt, sigma, cond, clean=clean)[0]
 
     def velocity(self, x, e, xt, sigma):
-        "From the last tokens to the clean video and from there to the velocity."
+        "From the last tokens (b, f, s, d) and the per-frame condition (b, f, d) to the clean video and from there to the velocity (b, f, c, h, w)."
         f, rows = xt.shape[1], xt.shape[3] // self.patch
         shift, scale = self.modulate_last(e[:, -f:])[..., None, :].chunk(2, dim=-1)
         x = self.unembed(F.layer_norm(x[:, -f:], x.shape[-1:]) * (1 + scale) + shift)

@@ -48,7 +48,7 @@ def eps_from_v(
 def v_from_x0(
     xt:torch.Tensor, x0:torch.Tensor, # (b, f, ...)
     sigma:torch.Tensor,               # (b, f)
-    floor:float=1e-8                  # smallest divisor: below it the velocity shrinks to 0 instead of exploding
+    floor:float=1e-8                  # smallest divisor: below it the velocity is at most |xt - x0| / floor
 )->torch.Tensor:
     "The velocity that goes with a prediction of the clean video."
     return (xt - x0) / per_frame(sigma, xt).clamp(min=floor)
@@ -123,7 +123,8 @@ def check_levels(
     "The list as floats. Raises unless it falls strictly inside (0, 1]."
     levels = [float(s) for s in levels]
     falls = all(a > b for a, b in zip(levels, levels[1:]))
-    require(len(levels) > 0 and falls and levels[0] <= 1 and levels[-1] > 0, f'levels {levels}', 'noise levels that fall strictly within (0, 1]', 'For example [1.0, 0.5].')
+    ok = len(levels) > 0 and falls and levels[0] <= 1 and levels[-1] > 0
+    require(ok, f'levels {levels}', 'noise levels that fall strictly within (0, 1]', 'For example [1.0, 0.5].')
     return levels
 
 # %% ../nbs/03_flow.ipynb #9de04879
@@ -138,14 +139,14 @@ def n_steps(
     levels = check_levels(levels)
     require(int(n) == n and 1 <= n <= len(levels), f'n={n}', f'a whole number from 1 to {len(levels)}, the length of the step list')
     require(reading in READINGS, f'reading={reading!r}', ' or '.join(READINGS))
-    return levels[:n] if reading == 'truncated' else [levels[i * len(levels) // n] for i in range(n)]
+    return levels[:int(n)] if reading == 'truncated' else [levels[i * len(levels) // int(n)] for i in range(int(n))]
 
 # %% ../nbs/03_flow.ipynb #686701dd
 def draw_sigma(
     batch:int, frames:int,     # shape of the result
     generator:torch.Generator, # the random stream
     shift:float=1,             # see `shift_sigma`
-    low:float=.02, high:float=.98, # limits after the shift (Self-Forcing clamps to the same)
+    low:float=.02, high:float=.98, # limits after the shift (Self-Forcing's for its score losses)
     chunk:int|None=None,       # frames that share a level; None: the whole video does
     device='cpu'
 )->torch.Tensor:

@@ -8,8 +8,8 @@ __all__ = ['flow_loss', 'TeacherStage', 'guided']
 # %% ../nbs/06_teacher.ipynb #5b5c47c8
 import torch
 
-from .core import autocast, compiled, randn, stream
-from .flow import add_noise, draw_sigma, euler
+from .core import autocast, compiled, randn
+from .flow import add_noise, draw_sigma
 from .train import Stage
 
 # %% ../nbs/06_teacher.ipynb #8bdbc340
@@ -31,19 +31,19 @@ class TeacherStage(Stage):
     name = 'teacher'
     def __init__(self,
         batch:int=96, lr:float=3e-3, ema:float=.999,         # clips per step, learning rate, average
-        warmup:int=300, decay:float=.5,                      # see `lr_factor`
+        warmup:int=300, decay:float=.5, cycles:int=2,        # see `lr_factor`
         shift:float=3., drop:float=.1,                       # of the training levels; share of hidden labels
-        steps:int=8000, world=None, **shared                 # see `Stage`; clips from elsewhere than the preset
+        steps:int=10000, world=None, net=None, **shared       # see `Stage`; clips and a network from elsewhere than the preset
     ):
-        settings = dict(batch=batch, lr=lr, ema=ema, warmup=warmup, decay=decay, shift=shift, drop=drop)
+        settings = dict(batch=batch, lr=lr, ema=ema, warmup=warmup, decay=decay, cycles=cycles, shift=shift, drop=drop)
         super().__init__(steps=steps, **settings, **shared)
         self.settings, self.world = settings, world or self.preset.world('train')
         torch.manual_seed(self.seed)
-        net = self.add('net', self.preset.network(), lr, ema)
+        net = self.add('net', net or self.preset.network(), lr, ema)
         self.net = compiled(net, self.fast)
 
     def batch(self):
-        "Clips, noise, levels and partly hidden labels, on the device."
+        "Clips and noise (b, f, c, h, w), levels (b, f) and partly hidden labels (b,), on the device."
         k, s, dev = self.settings, self.generator, self.device
         x0, cond = self.world.sample(k['batch'], s)
         hidden = torch.rand(len(cond), generator=s) < k['drop']
@@ -54,9 +54,9 @@ class TeacherStage(Stage):
         x0, eps, sigma, cond = self.batch()
         with autocast(self.device, self.fast): loss = flow_loss(self.net, x0, eps, sigma, cond)
         norm = self.update('net', loss.mean(), i, self.settings['warmup'], self.settings['decay'])
-        high, loss = (sigma[:, 0] > .7).float(), loss.detach()
-        share = lambda w: (loss * w).sum() / w.sum().clamp(min=1)
-        return {'loss': loss.mean(), 'loss_high': share(high), 'loss_low': share(1 - high), 'norm': norm}
+        high, loss = sigma[:, 0] > .7, loss.detach()
+        share = lambda w: (loss * w).sum() / w.sum()
+        return {'loss': loss.mean(), 'loss_high': share(high), 'loss_low': share(~high), 'norm': norm}
 
 # %% ../nbs/06_teacher.ipynb #e1f5ee26
 def guided(

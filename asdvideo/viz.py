@@ -6,8 +6,6 @@
 __all__ = ['to_uint8', 'tile', 'strips', 'finish', 'strip', 'apng', 'movie', 'write_mp4']
 
 # %% ../nbs/01_viz.ipynb #59bdb171
-import base64
-from io import BytesIO
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -43,13 +41,14 @@ def strips(
     videos:torch.Tensor, # (b, f, c, h, w)
     names=None,          # a text per row
     title:str='',        # above
-    zoom:int=2, path=None # side of a pixel; where to save a PNG instead of showing it
+    zoom:int=2, path=None, # side of a pixel; where to save a PNG instead of showing it
+    along:str='time →'     # what runs to the right
 ):
     "Show film strips, one row per video, time to the right."
     import matplotlib.pyplot as plt
     page = tile(videos, zoom)
     fig, ax = plt.subplots(figsize=(page.shape[1] / 72 + 1.2, page.shape[0] / 72 + .5), dpi=72)
-    ax.imshow(page, interpolation='nearest'); ax.set(xticks=[], title=title, xlabel='time →' if videos.shape[1] > 1 else '')
+    ax.imshow(page, interpolation='nearest'); ax.set(xticks=[], title=title, xlabel=along if videos.shape[1] > 1 else '')
     row = page.shape[0] / len(videos)
     ax.set_yticks([(i + .5) * row for i in range(len(videos))] if names else [], names or [])
     for side in ax.spines.values(): side.set_visible(False)
@@ -58,7 +57,7 @@ def strips(
 
 def finish(
     fig,      # a matplotlib figure
-    path=None # where to save it; None: show it
+    path=None # the .png to save it in; None: show it
 ):
     "Show a figure, or save it without the library's version in the file."
     import matplotlib.pyplot as plt
@@ -69,23 +68,23 @@ def finish(
 
 def strip(
     frames:torch.Tensor, # (f, c, h, w)
-    title:str='', zoom:int=2, path=None # see `strips`
+    title:str='', zoom:int=2, path=None, along:str='time →' # see `strips`
 ):
     "Show one film strip."
-    strips(frames[None], None, title, zoom, path)
+    strips(frames[None], None, title, zoom, path, along)
 
 # %% ../nbs/01_viz.ipynb #98cd8bdf
 def apng(
-    videos:torch.Tensor, # (b, f, c, h, w): shown side by side
-    fps:float=8, zoom:int=3
+    videos:torch.Tensor,    # (b, f, c, h, w): shown side by side
+    fps:float=8, zoom:int=3 # frames per second; side of a pixel
 )->bytes:
     "An animated PNG of the videos side by side."
     pages = [tile(videos[:, i][None], zoom) for i in range(videos.shape[1])]
     return iio.imwrite('<bytes>', np.stack(pages), extension='.png', plugin='pillow', is_batch=True, duration=1000 / fps, loop=0)
 
 def movie(
-    videos:torch.Tensor, # (b, f, c, h, w) or (f, c, h, w)
-    fps:float=8, zoom:int=3
+    videos:torch.Tensor,    # (b, f, c, h, w) or (f, c, h, w)
+    fps:float=8, zoom:int=3 # see `apng`
 ):
     "The videos side by side, moving, for a notebook."
     from IPython.display import Image
@@ -95,7 +94,7 @@ def movie(
 def write_mp4(
     path,                # the .mp4 file
     videos:torch.Tensor, # (b, f, c, h, w) side by side, or (f, c, h, w)
-    fps:float=8, zoom:int=8
+    fps:float=8, zoom:int=8 # see `apng`; sides must come out even
 )->Path:
     "Write the videos side by side as H.264, atomically."
     require(Path(path).suffix == '.mp4', f'{path}', 'a file name that ends in .mp4')
