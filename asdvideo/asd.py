@@ -12,12 +12,11 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from .core import autocast, randn, require
+from .core import autocast, randn, require, stream
 from .causal import trainable
 from .dit import heads_first
 from .dmd import DmdStage
 from .flow import add_noise
-from .teacher import flow_loss
 
 # %% ../nbs/11_asd.ipynb #960cf31e
 def asd_generator_loss(
@@ -117,22 +116,23 @@ def slope_finite(
 
 # %% ../nbs/11_asd.ipynb #04a8f667
 class Strength(nn.Module):
-    "The weight alpha that makes the adversarial gradient `ratio` times as long as the other; fixed after `calibrate` measurements."
+    "The weight alpha that makes the adversarial gradient `ratio` times as long as the other; fixed after `calibrate` measurements, capped always."
     def __init__(self,
         ratio:float=.1,    # wanted length of alpha * adversarial gradient / DMD gradient
-        calibrate:int=50   # measurements to average over
+        calibrate:int=50,  # measurements to average over
+        cap:float=3.       # no push is longer than cap * ratio * the other gradient
     ):
         super().__init__()
-        self.ratio, self.calibrate = ratio, calibrate
+        self.ratio, self.calibrate, self.cap = ratio, calibrate, cap
         self.register_buffer('sums', torch.zeros(3))
 
     def forward(self,
         adversarial:torch.Tensor, other:torch.Tensor # gradients at the same videos
     )->torch.Tensor:
-        "alpha, from all measurements so far."
-        new = torch.stack([adversarial.norm(), other.norm(), torch.ones_like(self.sums[0])]).to(self.sums)
-        self.sums += new * (self.sums[2] < self.calibrate)
-        return self.ratio * self.sums[1] / self.sums[0].clamp(min=1e-30)
+        "alpha: from the first measurements, or what the cap leaves of it."
+        a, o = adversarial.norm().clamp(min=1e-30), other.norm()
+        self.sums += torch.where(self.sums[2] < self.calibrate, torch.stack([a, o, torch.ones_like(a)]).to(self.sums), 0.)
+        return torch.minimum(self.ratio * self.sums[1] / self.sums[0], self.cap * self.ratio * o / a)
 
 # %% ../nbs/11_asd.ipynb #d7cad01c
 PARTNERS = ('next', 'last', 'data')
@@ -143,72 +143,80 @@ class AsdStage(DmdStage):
     def __init__(self,
         start, teacher, fake=None, head=None,   # see `DmdStage`; the discriminator's head, made to fit if None
         ratio:float=.1, calibrate:int=50,       # see `Strength`
+        asd_after:int=150,                      # steps before the adversarial gradient joins: the discriminator learns first
         gamma:float=.05, lr_head:float=5e-4,    # of the penalties; learning rate of the discriminator's head
         partner:str='next',                     # what counts as real: "next", "last" or "data"
-        shared_noise:bool=False, shared_time:bool=False, live:bool=False, # see the table above
+        shared_noise:bool=False, shared_time:bool=False, live:bool=False, pair_shift:float=1., # see the table above
         **more                                  # settings of `DmdStage` and `Stage`
     ):
         require(partner in PARTNERS, f'partner={partner!r}', 'one of ' + ', '.join(PARTNERS))
-        settings = dict(ratio=ratio, calibrate=calibrate, gamma=gamma, lr_head=lr_head, partner=partner, shared_noise=shared_noise, shared_time=shared_time, live=live)
+        require(not more.get('per_step'), 'per_step=True', 'per_step=False', 'The discriminator reads a fake score that does not know n.')
+        settings = dict(ratio=ratio, calibrate=calibrate, asd_after=asd_after, gamma=gamma, lr_head=lr_head, partner=partner,
+                        shared_noise=shared_noise, shared_time=shared_time, live=live, pair_shift=pair_shift)
         super().__init__(start, teacher, fake, **settings, **more)
+        self.top = len(self.levels) - (partner != 'data')     # the largest n that has a partner
+        require(self.config['only'] <= self.top, f'only={self.config["only"]}', f'at most {self.top}, the largest step count with a partner')
         torch.manual_seed(self.seed)
         self.head = self.add('head', trainable(head or head_for(self.fake, len(self.levels))), lr_head, muon=False, betas=(0., .99))
         self.strength = self.add('strength', Strength(ratio, calibrate))
-        self.top = len(self.levels) - (partner != 'data')     # the largest n that has a partner
         self.world = self.preset.world('train') if partner == 'data' else None
 
-    def partner_of(self, n, labels, seed):
+    def partner_of(self, n, labels, seed, rng):
         "The real side for n-step videos from the noise of a seed, no gradient."
         kind = self.config['partner']
-        if kind == 'data': return self.world.sample(len(labels), self.generator, labels)[0].to(self.device)
-        return self.videos(n + 1 if kind == 'next' else len(self.levels), labels, seed if self.config['shared_noise'] else self.fresh_seed())
+        if kind == 'data': return self.world.sample(len(labels), rng, labels)[0].to(self.device)
+        other = seed if self.config['shared_noise'] else int(torch.randint(2 ** 60, (), generator=rng))
+        with torch.no_grad(): return self.videos(n + 1 if kind == 'next' else len(self.levels), labels, other)
 
-    def pair_noise(self, x):
-        "Levels and noise for the fake and for the real side."
-        a = self.levels_and_noise(x)
-        return a, a if self.config['shared_time'] else self.levels_and_noise(x)
+    def pair(self, x, n, labels, seed, rng):
+        "Noised fake and real videos with their levels: (yf, sf), (yr, sr)."
+        real = self.partner_of(n, labels, seed, rng)
+        sf, ef = self.levels_and_noise(x, rng, self.config['pair_shift'])
+        sr, er = (sf, ef) if self.config['shared_time'] else self.levels_and_noise(x, rng, self.config['pair_shift'])
+        return (add_noise(x, ef, sf), sf), (add_noise(real, er, sr), sr)
 
-    def gradient(self, x, n, labels, seed):
-        total, logs = super().gradient(x, n, labels, seed)
-        if n > self.top: return total, logs
-        (sf, ef), (sr, er) = self.pair_noise(x)
-        real, x, cond = self.partner_of(n, labels, seed), x.requires_grad_(), self.fake_cond(labels, n)
+    def gradient(self, x, n, labels, seed, rng, i):
+        total, logs = super().gradient(x, n, labels, seed, rng, i)
+        if n > self.top or i < self.config['asd_after']: return total, logs
+        x, cond = x.requires_grad_(), labels.to(self.device)
+        (yf, sf), (yr, sr) = self.pair(x, n, labels, seed, rng)
         with autocast(self.device, self.fast):
-            fake_logit = step_logit(self.fake, self.head, add_noise(x, ef, sf), sf, cond, n)
-            with torch.no_grad(): real_logit = step_logit(self.fake, self.head, add_noise(real, er, sr), sr, cond, n)
-            loss = asd_generator_loss(fake_logit, real_logit)
+            fake = step_logit(self.fake, self.head, yf, sf, cond, n)
+            with torch.no_grad(): real = step_logit(self.fake, self.head, yr, sr, cond, n)
+            loss = asd_generator_loss(fake, real)
         grad, = torch.autograd.grad(loss, x)
-        alpha = self.strength(grad, total)
-        ratio = alpha * grad.norm() / total.norm().clamp(min=1e-30)
-        return total + alpha * grad, {**logs, f'asd_{n}': loss.detach(), f'ratio_{n}': ratio, 'alpha': alpha}
+        push = self.strength(grad, total) * grad
+        cosine = F.cosine_similarity(push.flatten(), total.flatten(), dim=0)
+        return total + push, {**logs, f'asd_{n}': loss.detach(), f'ratio_{n}': push.norm() / total.norm().clamp(min=1e-30), f'cosine_{n}': cosine}
 
-    def critic_step(self, i):
-        "One update of the fake score and of the discriminator, on the same pair of videos."
-        (n, labels), seed = self.draw(1, self.top), self.fresh_seed()
-        fake, real, cond = self.videos(n, labels, seed), self.partner_of(n, labels, seed), self.fake_cond(labels, n)
-        (sf, ef), (sr, er) = self.pair_noise(fake)
-        yf, yr = add_noise(fake, ef, sf), add_noise(real, er, sr)
+    def critic_step(self, i, j):
+        "Update the fake score, as in distribution matching, then the discriminator on a pair of videos."
+        x, n, labels, seed, logs = self.follow(i, j)
+        return logs if n > self.top else {**logs, **self.discriminator_step(x, n, labels, seed, i, j)}
+
+    def discriminator_step(self, x, n, labels, seed, i, j):
+        "One update of the head (and, if `live`, of the fake score) on n-step videos x and their partners."
+        c, rng, cond = self.config, stream(self.seed, 'discriminator', i, j), labels.to(self.device)
+        sides = self.pair(x, n, labels, seed, rng)
         with autocast(self.device, self.fast):
-            vf, tf = self.fake.read(yf, sf, cond, self.head.taps)
-            vr, tr = self.fake.read(yr, sr, cond, self.head.taps)
-            flow = (vf - (ef - fake)).square().mean()
-            if self.config['partner'] != 'data': flow = (flow + (vr - (er - real)).square().mean()) / 2
-            if not self.config['live']: tf, tr = ([t.detach() for t in taps] for taps in (tf, tr))
-            df, dr = self.head(tf)[:, n - 1], self.head(tr)[:, n - 1]
-            adversarial = asd_discriminator_loss(df, dr)
-            penalty = self.penalty(n, cond, (yf, sf, df), (yr, sr, dr))
-        loss = flow + adversarial + self.config['gamma'] / 2 * penalty
-        for opt in self.optimizers['head']: opt.zero_grad(set_to_none=True)
-        self.update('fake', loss, i, decay=self.config['decay'], clip=10.)
-        self.apply('head', i, decay=self.config['decay'], clip=10.)
-        gap = (dr - df).detach()
-        return {'loss_fake': flow.detach(), f'gap_{n}': gap.mean(), f'wins_{n}': (gap > 0).float().mean(), f'slope_{n}': penalty.detach()}
+            with torch.set_grad_enabled(c['live']): taps = [self.fake.read(y, s, cond, self.head.taps)[1] for y, s in sides]
+            fake, real = (self.head(t)[:, n - 1] for t in taps)
+            loss = asd_discriminator_loss(fake, real)
+        penalty = self.penalty(n, cond, sides, rng) if c['gamma'] else loss.new_zeros(())
+        for opts in self.optimizers.values():
+            for opt in opts: opt.zero_grad(set_to_none=True)
+        (loss + c['gamma'] / 2 * penalty).backward()
+        norm = self.apply('head', i, c['warmup'], c['decay'])
+        if c['live']: self.apply('fake', i, c['warmup'], c['decay'])
+        gap = (real - fake).detach()
+        return {f'gap_{n}': gap.mean(), f'wins_{n}': (gap > 0).float().mean(), f'slope_{n}': penalty.detach(), 'norm_head': norm}
 
-    def penalty(self, n, cond, *sides):
-        "R1 + R2 by finite differences on the noised inputs; the backbone's weights get no gradient from it."
-        if not self.config['gamma']: return sides[0][0].new_zeros(())
+    def penalty(self, n, cond, sides, rng):
+        "R1 + R2 of D_n at the noised videos, by finite differences; trains the head only."
         total = 0.
-        for y, sigma, at_y in sides:
-            with torch.no_grad(): _, taps = self.fake.read(y + .01 * randn(y.shape, self.generator, self.device), sigma, cond, self.head.taps)
-            total = total + ((self.head(taps)[:, n - 1] - at_y) / .01).square().mean()
+        for y, sigma in sides:
+            def score(z):
+                with torch.no_grad(): taps = self.fake.read(z, sigma, cond, self.head.taps)[1]
+                return self.head(taps)[:, n - 1]
+            total = total + slope_finite(score, y, score(y), randn(y.shape, rng, self.device)).mean()
         return total

@@ -46,9 +46,9 @@ def autocast(
     device:torch.device,  # where the computation runs
     fast:bool=True        # off: full precision everywhere
 ):
-    "A context in which matrix products run in bf16 on CUDA, and nothing changes elsewhere."
+    "A context in which matrix products run in bf16 on CUDA, and nothing changes elsewhere. Casts are not cached: one made without gradients must not serve a pass with them."
     on = fast and torch.device(device).type == 'cuda'
-    return torch.autocast('cuda', torch.bfloat16) if on else contextlib.nullcontext()
+    return torch.autocast('cuda', torch.bfloat16, cache_enabled=False) if on else contextlib.nullcontext()
 
 def compiled(
     module,         # a network or a function of tensors

@@ -11,7 +11,7 @@ import copy
 import torch
 
 from .causal import student_of, trainable
-from .core import autocast, randn
+from .core import autocast, randn, require, stream
 from .flow import add_noise, draw_sigma, x0_from_v
 from .rollout import Noise, rollout, uniform
 from .teacher import flow_loss, guided
@@ -56,10 +56,10 @@ class DmdStage(Stage):
     def __init__(self,
         start, teacher, fake=None,                      # the initialised student, the teacher; where the fake score starts, a copy of the teacher if None
         batch:int=32, steps:int=1000,                   # videos per update; steps of one student update each
-        lr:float=2e-4, lr_fake:float=5e-4,              # student, fake score
-        critic_updates:int=4, critic_warmup:int=30,     # of the fake score per step; steps before the student moves
-        guidance:float=2., ema:float=.98,               # of the teacher; running average of the student
-        warmup:int=20, decay:float=.6, floor:float=.02, # of the learning rates, see `lr_factor`; of the normaliser
+        lr:float=1e-4, lr_fake:float=4e-4,              # student, fake score
+        critic_updates:int=4, critic_warmup:int=75,     # of the fake score per step; steps before the student moves
+        guidance:float=3., ema:float=.99,               # of the teacher; running average of the student
+        warmup:int=50, decay:float=.6, floor:float=.02, # of the learning rates, see `lr_factor`; of the normaliser
         only:int=0, first_full:bool=False,              # always this step count; full list for the first chunk in training
         per_step:bool=False,                            # the fake score knows n (its label table has a row per n and label)
         **more                                          # other settings, and those of `Stage`
@@ -67,8 +67,10 @@ class DmdStage(Stage):
         settings = dict(batch=batch, lr=lr, lr_fake=lr_fake, critic_updates=critic_updates, critic_warmup=critic_warmup, guidance=guidance,
                         ema=ema, warmup=warmup, decay=decay, floor=floor, only=only, first_full=first_full, per_step=per_step)
         super().__init__(steps=steps, **settings, **more)
+        self.given(start=start, teacher=teacher)
         p = self.preset
         self.levels, self.shape = p.levels(), (batch, p.frames, teacher.channels, p.size, p.size)
+        require(0 <= only <= len(self.levels), f'only={only}', f'0 (all step counts) to {len(self.levels)}')
         self.teacher = copy.deepcopy(teacher)
         if isinstance(teacher, torch.nn.Module): self.teacher.to(self.device).eval().requires_grad_(False)
         self.real = guided(self.teacher, guidance)
@@ -76,12 +78,13 @@ class DmdStage(Stage):
         fake = trainable(fake or teacher)
         self.fake = self.add('fake', with_step_labels(fake, len(self.levels)) if per_step else fake, lr_fake, muon=False, betas=(0., .99))
 
-    def draw(self, low=1, high=None):
-        "A step count between two limits and one label per video, from the stage's stream; on the CPU."
-        n = self.config['only'] or int(torch.randint(low, (high or len(self.levels)) + 1, (), generator=self.generator))
-        return n, torch.randint(self.teacher.labels, self.shape[:1], generator=self.generator)
-
-    def fresh_seed(self): return int(torch.randint(2 ** 60, (), generator=self.generator))
+    def draw(self, kind, i, j=0):
+        "Step count, labels (b,) on the CPU, seed of the noise and random stream of update j of a kind in step i."
+        k = i if kind == 'generator' else j
+        order = torch.randperm(len(self.levels), generator=stream(self.seed, kind, 'order', 0 if kind == 'generator' else i, k // len(self.levels)))
+        rng = stream(self.seed, kind, i, j)
+        labels, seed = torch.randint(self.teacher.labels, self.shape[:1], generator=rng), int(torch.randint(2 ** 60, (), generator=rng))
+        return self.config['only'] or int(order[k % len(order)]) + 1, labels, seed, rng
 
     def videos(self, n, labels, seed, grad=False):
         "The student's n-step videos for the noise of a seed."
@@ -91,41 +94,45 @@ class DmdStage(Stage):
         if self.config['first_full']: schedule[0] = self.levels
         with autocast(self.device, self.fast): return rollout(self.student, noise, schedule, cond, grad)
 
-    def levels_and_noise(self, x):
+    def levels_and_noise(self, x, rng, shift=None):
         "A random noise level per video, and noise like x."
-        return draw_sigma(*x.shape[:2], self.generator, self.preset.shift, device=self.device), randn(x.shape, self.generator, self.device)
+        return draw_sigma(*x.shape[:2], rng, shift or self.preset.shift, device=self.device), randn(x.shape, rng, self.device)
 
     def fake_cond(self, labels, n):
         "What the fake score is told about videos with these labels and step count."
         return (labels + n * self.teacher.labels * self.config['per_step']).to(self.device)
 
-    def gradient(self, x, n, labels, seed):
-        "The derivative of the student's loss with respect to its videos from this noise, and what to log."
+    def gradient(self, x, n, labels, seed, rng, i):
+        "The derivative of the student's loss in step i with respect to its videos from this noise, and what to log."
         fake = lambda xt, sigma, cond: self.fake(xt, sigma, self.fake_cond(labels, n))
-        with autocast(self.device, self.fast): g = dmd_grad(x, self.real, fake, labels.to(self.device), *self.levels_and_noise(x), self.config['floor'])
+        with autocast(self.device, self.fast): g = dmd_grad(x, self.real, fake, labels.to(self.device), *self.levels_and_noise(x, rng), self.config['floor'])
         return g / g.numel(), {f'dmd_{n}': g.abs().mean()}
 
     def generator_step(self, i):
         "One update of the student; the gradient enters its rollout once."
-        (n, labels), seed = self.draw(), self.fresh_seed()
+        c, (n, labels, seed, rng) = self.config, self.draw('generator', i)
         x = self.videos(n, labels, seed, grad=True)
-        grad, logs = self.gradient(x.detach(), n, labels, seed)
+        grad, logs = self.gradient(x.detach(), n, labels, seed, rng, i)
         for opt in self.optimizers['student']: opt.zero_grad(set_to_none=True)
         x.backward(grad)
-        return {**logs, 'norm': self.apply('student', i, self.config['warmup'], self.config['decay'], clip=10.)}
+        return {**logs, f'range_{n}': x.detach().abs().mean(), 'norm': self.apply('student', i, c['warmup'], c['decay'], since=c['critic_warmup'])}
 
-    def critic_step(self, i):
-        "One update of the fake score on fresh videos."
-        n, labels = self.draw()
-        x = self.videos(n, labels, self.fresh_seed())
-        sigma, eps = self.levels_and_noise(x)
+    def follow(self, i, j):
+        "One update of the fake score on fresh videos: these, how they were drawn, and what to log."
+        n, labels, seed, rng = self.draw('critic', i, j)
+        x = self.videos(n, labels, seed)
+        sigma, eps = self.levels_and_noise(x, rng)
         with autocast(self.device, self.fast): loss = flow_loss(self.fake, x, eps, sigma, self.fake_cond(labels, n)).mean()
-        self.update('fake', loss, i, decay=self.config['decay'], clip=10.)
-        return {'loss_fake': loss.detach()}
+        norm = self.update('fake', loss, i, self.config['warmup'], self.config['decay'])
+        return x, n, labels, seed, {f'loss_fake_{n}': loss.detach(), 'norm_fake': norm}
+
+    def critic_step(self, i, j):
+        "Update j of the critics in step i."
+        return self.follow(i, j)[-1]
 
     def step(self, i):
         logs = self.generator_step(i) if i >= self.config['critic_warmup'] else {}
-        for _ in range(self.config['critic_updates']): logs.update(self.critic_step(i))
+        for j in range(self.config['critic_updates']): logs.update(self.critic_step(i, j))
         return logs
 
 def with_step_labels(

@@ -14,7 +14,9 @@ __all__ = ['IDENTITIES', 'D', 'LAYOUTS', 'LEVELS', 'TINY', 'identity', 'error', 
            'ode_is_euler', 'noise_addresses', 'context_is_clean', 'noise_gradient_stays', 'only_the_last_jump',
            'hermite', 'pseudo_loss', 'dmd_is_kl', 'dmd_normaliser', 'dmd_rests', 'flow_floor', 'ode_regression',
            'tie_is_log_two', 'adversarial_signs', 'small_head', 'one_row', 'penalty_limit', 'strength_is_a_ratio',
-           'tiny_stage', 'moved', 'who_moves_whom', 'asd_contains_dmd', 'verify', 'report']
+           'tiny_stage', 'moved', 'who_moves_whom', 'gradients_of', 'generator_step_is_dmd',
+           'critic_step_is_flow_matching', 'discriminator_step_is_its_loss', 'partners', 'asd_contains_dmd',
+           'draws_are_shared', 'verify', 'report']
 
 # %% ../nbs/16_exact.ipynb #e478f011
 import math, time, warnings
@@ -493,7 +495,9 @@ def adversarial_signs():
     df, dr = torch.autograd.grad(asd.asd_discriminator_loss(f, r), (f, r))
     return max(error(up, -(r - f).sigmoid() / 3), error(df, (f - r).sigmoid() / 3), error(dr, -(f - r).sigmoid() / 3), 0. if none is None else math.inf)
 
-def small_head(): torch.manual_seed(3); return dit.shaken(asd.StepHead(24, 2, 4, (1, 2)), 3).to(D)
+def small_head():
+    torch.manual_seed(3)
+    return dit.shaken(asd.StepHead(24, 2, 4, (1, 2)), 3).to(D)
 
 @identity('a batch with step count n trains row n of the last layer and no other', '11_asd')
 def one_row():
@@ -513,22 +517,24 @@ def penalty_limit():
     coarse, fine = (abs(total(d) / exact - 1).item() for d in (.1, 1e-6))
     return fine if fine < coarse else math.inf
 
-@identity('the strength makes the adversarial gradient as long as asked, and then stays', '11_asd', 1e-6)
+@identity('the strength makes the adversarial gradient as long as asked, then stays, and never exceeds its cap', '11_asd', 1e-6)
 def strength_is_a_ratio():
     a, g = clip()[0], 3 * clip(seed=1)[0]
-    strength = asd.Strength(.2, calibrate=1)
+    strength = asd.Strength(.2, calibrate=1, cap=3.)
     alpha = strength(a, g)
-    return max(error((alpha * a).norm() / g.norm(), .2), error(strength(100 * a, g), alpha))
+    return max(error((alpha * a).norm() / g.norm(), .2), error(strength(2 * a, g), alpha), error((strength(100 * a, g) * 100 * a).norm() / g.norm(), .6))
 
 # %% ../nbs/16_exact.ipynb #1d22ef6b
 TINY = train.Preset(size=8, frames=4, patch=4, width=24, depth=2, heads=2)
 
 def tiny_stage(kind, **settings):
-    "A distillation stage on tiny networks whose draws are fixed to n = 2."
+    "A distillation stage on tiny networks whose draws are fixed to n = 2, and whose student moves from the first step."
     torch.manual_seed(0)
     net = dit.shaken(TINY.network())
-    stage = kind(net, net, preset=TINY, batch=2, device='cpu', **settings)
-    stage.draw = lambda *limits: (2, torch.tensor([3, 4]))
+    now = dict(critic_warmup=0, warmup=1) | (dict(asd_after=0) if kind is asd.AsdStage else {})
+    stage = kind(net, net, preset=TINY, batch=2, device='cpu', **{**now, **settings})
+    stage.draw = lambda *address: (2, torch.tensor([3, 4]), 7, stream(0, *address))
+    if 'head' in stage.networks: dit.shaken(stage.head)
     return stage
 
 def moved(
@@ -543,24 +549,89 @@ def moved(
 @identity('a generator step changes the student (its average, the strength); a critic step the fake score (and the head); nothing else', '11_asd')
 def who_moves_whom():
     student = {'student', 'student_ema'}
-    wanted = {(dmd.DmdStage, 'generator_step'): student, (dmd.DmdStage, 'critic_step'): {'fake'},
-              (asd.AsdStage, 'generator_step'): student | {'strength'}, (asd.AsdStage, 'critic_step'): {'fake', 'head'}}
-    wrong = 0
-    for (kind, step), names in wanted.items():
-        stage = tiny_stage(kind)
-        if 'head' in stage.networks: dit.shaken(stage.head)
-        wrong += len(moved(stage, lambda: getattr(stage, step)(0)) ^ names)
-    return wrong
+    wanted = {(dmd.DmdStage, 'generator_step', (0,)): student, (dmd.DmdStage, 'critic_step', (0, 0)): {'fake'},
+              (asd.AsdStage, 'generator_step', (0,)): student | {'strength'}, (asd.AsdStage, 'critic_step', (0, 0)): {'fake', 'head'}}
+    stages = {key: tiny_stage(key[0]) for key in wanted}
+    return sum(len(moved(stages[key], lambda: getattr(stages[key], key[1])(*key[2])) ^ names) for key, names in wanted.items())
 
-@identity('with strength 0 self-distillation is distribution matching; otherwise it adds the asked share', '11_asd', 1e-5)
+def gradients_of(stage, name, call):
+    "The gradients that a call leaves on a network, before any optimiser step."
+    stage.apply = lambda *a, **k: torch.zeros(())
+    call()
+    return [p.grad for p in stage.networks[name].parameters()]
+
+@identity("the student's gradient in a DMD step is that of the pseudo-loss on its rollout", '10_dmd', 1e-6)
+def generator_step_is_dmd():
+    stage = tiny_stage(dmd.DmdStage)
+    ours = gradients_of(stage, 'student', lambda: stage.generator_step(0))
+    n, labels, seed, rng = stage.draw('generator', 0)
+    x = stage.videos(n, labels, seed, grad=True)
+    g = dmd.dmd_grad(x.detach(), stage.real, stage.fake, labels, *stage.levels_and_noise(x, rng), stage.config['floor'])
+    return error(ours, torch.autograd.grad(dmd.pull(x, g), list(stage.student.parameters())))
+
+@identity("the fake score's gradient in a critic step is that of flow matching on the student's videos, in DMD and in ASD", '10_dmd', 1e-6)
+def critic_step_is_flow_matching():
+    worst = 0.
+    for kind in (dmd.DmdStage, asd.AsdStage):
+        stage = tiny_stage(kind)
+        n, labels, seed, rng = stage.draw('critic', 0, 0)
+        x = stage.videos(n, labels, seed)
+        sigma, eps = stage.levels_and_noise(x, rng)
+        truth = torch.autograd.grad(teacher.flow_loss(stage.fake, x, eps, sigma, labels).mean(), list(stage.fake.parameters()))
+        worst = max(worst, error(gradients_of(stage, 'fake', lambda: stage.follow(0, 0)), truth))
+    return worst
+
+@identity("the head's gradient is that of the adversarial loss plus half gamma times both penalties, live or not", '11_asd', 1e-4)
+def discriminator_step_is_its_loss():
+    worst = 0.
+    for live in (False, True):
+        stage = tiny_stage(asd.AsdStage, gamma=.7, live=live)
+        x, (n, labels, seed, _) = randn((2, 4, 1, 8, 8), stream(0, 'x')), stage.draw()
+        rng = stream(stage.seed, 'discriminator', 0, 0)
+        sides = stage.pair(x, n, labels, seed, rng)
+        logit = lambda y, s: asd.step_logit(stage.fake, stage.head, y, s, labels, n)
+        loss = asd.asd_discriminator_loss(*(logit(y, s) for y, s in sides))
+        slopes = sum(asd.slope_finite(lambda z: logit(z, s), y, logit(y, s), randn(y.shape, rng)).mean() for y, s in sides)
+        head = torch.autograd.grad(loss + .35 * slopes, list(stage.head.parameters()), retain_graph=True)
+        backbone = torch.autograd.grad(loss, list(stage.fake.parameters()), materialize_grads=True, allow_unused=True)
+        stage.fake.zero_grad()
+        ours = gradients_of(stage, 'head', lambda: stage.discriminator_step(x, n, labels, seed, 0, 0))
+        scale = max(g.abs().max().item() for g in head)
+        worst = max(worst, error(ours, head) / scale)
+        mine = [torch.zeros_like(p) if p.grad is None else p.grad for p in stage.fake.parameters()]
+        worst = max(worst, error(mine, backbone if live else [torch.zeros_like(p) for p in mine]))
+    return worst
+
+@identity('the real side of n steps is n + 1 steps (or N, or real clips); shared noise and shared time are shared, independent ones are not', '11_asd')
+def partners():
+    labels, wrong = torch.tensor([3, 4]), 0.
+    clips = train.PRESETS['cpu'].world('test').sample(2, stream(0, 'clips'))[0][..., :8, :8][:, :4]
+    for kind, steps in (('next', 3), ('last', 4)):
+        stage = tiny_stage(asd.AsdStage, partner=kind, shared_noise=True, shared_time=True)
+        with torch.no_grad(): expected = stage.videos(steps, labels, 7)
+        (yf, sf), (yr, sr) = stage.pair(expected, 2, labels, 7, stream(0, 'pair'))
+        wrong = max(wrong, error(stage.partner_of(2, labels, 7, stream(0, 'a')), expected), error(yf, yr), error(sf, sr))
+    stage = tiny_stage(asd.AsdStage)
+    (yf, sf), (yr, sr) = stage.pair(clips, 2, labels, 7, stream(0, 'pair'))
+    apart = error(sf, sr) > 0 and error(stage.partner_of(2, labels, 7, stream(0, 'a')), stage.partner_of(2, labels, 7, stream(1, 'a'))) > 0
+    return wrong if apart else math.inf
+
+@identity('with strength 0 the ASD gradient is the DMD gradient, bit for bit; with strength it adds the asked share', '11_asd', 1e-5)
 def asd_contains_dmd():
     def gradient(kind, **settings):
         stage = tiny_stage(kind, **settings)
-        if kind is asd.AsdStage: dit.shaken(stage.head)
-        stage.generator = stream(0, 'the same draws')
-        return stage.gradient(randn((2, 4, 1, 8, 8), stream(0, 'x')), *stage.draw(), seed=0)[0]
+        return stage.gradient(randn((2, 4, 1, 8, 8), stream(0, 'x')), *stage.draw('generator', 0), 0)[0]
     plain, none, some = gradient(dmd.DmdStage), gradient(asd.AsdStage, ratio=0.), gradient(asd.AsdStage, ratio=.1)
-    return max(error(plain, none), abs((some - plain).norm() / plain.norm() - .1).item())
+    return max(0. if torch.equal(plain, none) else math.inf, abs((some - plain).norm() / plain.norm() - .1).item())
+
+@identity('every step count has its turn, and two methods with one seed make the same draws', '10_dmd')
+def draws_are_shared():
+    net = TINY.network()
+    a, b = (kind(net, net, preset=TINY, batch=2, device='cpu') for kind in (dmd.DmdStage, asd.AsdStage))
+    turns = [sorted(a.draw('critic', i, j)[0] for j in range(4)) for i in range(3)] + [sorted(a.draw('generator', 4 * i + j)[0] for j in range(4)) for i in range(3)]
+    addresses = [(k, i, j) for k in ('generator', 'critic') for i in range(3) for j in range(2)]
+    draws = [[(n, labels.tolist(), seed) for n, labels, seed, _ in (stage.draw(*address) for address in addresses)] for stage in (a, b)]
+    return 0. if turns == [[1, 2, 3, 4]] * 6 and draws[0] == draws[1] and len({d[2] for d in draws[0]}) == len(addresses) else math.inf
 
 # %% ../nbs/16_exact.ipynb #4c81818f
 def verify(
