@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['CHECKPOINTS', 'GUIDANCE', 'TEACHER_STEPS', 'ORDER', 'load', 'preset_of', 'check_steps', 'generate', 'runs_path',
-           'make_stage', 'train_paths', 'train', 'evaluate', 'gate', 'evaluate_all', 'reproduce']
+           'make_stage', 'train_paths', 'train', 'reference', 'evaluate', 'gate', 'real_rows', 'check_gate',
+           'evaluate_all', 'reproduce']
 
 # %% ../nbs/14_chain.ipynb #ad4cd989
 import inspect, time
@@ -12,29 +13,30 @@ from pathlib import Path
 
 import torch
 
-from .asd import AsdStage, StepHead
-from .core import data_path, pick_device, provenance, require, save_json, stream
+from .asd import AsdStage
+from .core import Progress, data_path, pick_device, provenance, require, save_json, stream
 from .data import LABELS
 from .dit import DiT
 from .dmd import DmdStage
 from .ffe import STEP_NAMES, named_schedule
 from .flow import euler
 from .init import ArStage, InitStage, Paths, make_paths, ode_path, with_history
-from .judge import Judge, JudgeStage, Reference, load_judge, measure
+from .judge import JudgeStage, Reference, load_judge, measure, paired
 from .rollout import Noise, rollout
 from .teacher import TeacherStage, guided
 from .train import PRESETS, Preset, fit, load_network, publish
 
 # %% ../nbs/14_chain.ipynb #4b6e2d02
 CHECKPOINTS = ('teacher', 'init', 'dmd', 'asd')
-GUIDANCE, TEACHER_STEPS = 2., 32
+GUIDANCE, TEACHER_STEPS = 3., 32
 
 def load(
-    name:str,   # "teacher", "init", "dmd" or "asd"
+    name:str,   # "teacher", "init", "dmd", "asd", or the path of a .safetensors file that `train` wrote
     device=None # see `pick_device`
 )->DiT:
-    "A shipped network."
-    require(name in CHECKPOINTS, f'checkpoint {name!r}', 'one of ' + ', '.join(CHECKPOINTS))
+    "A shipped network, or one of your own."
+    if str(name).endswith('.safetensors'): return load_network(name, device)
+    require(name in CHECKPOINTS, f'checkpoint {str(name)!r}', 'one of ' + ', '.join(CHECKPOINTS) + ', or a .safetensors file')
     return load_network(data_path('weights', f'{name}.safetensors'), device)
 
 def preset_of(
@@ -65,7 +67,7 @@ def generate(
     check_steps(net.chunk is not None, steps)
     p, device, parts = preset_of(net), next(net.parameters()).device, []
     for i, cond in enumerate(labels.to(device).split(batch)):
-        noise = Noise((len(cond), p.frames, net.channels, p.size, p.size), seed + i, p.chunk, device=device)
+        noise = Noise((len(cond), p.frames, net.channels, p.size, p.size), stream(seed, 'generate', i).initial_seed(), p.chunk, device=device)
         if net.chunk is None:
             start = torch.cat([noise(j, 0) for j in range(len(noise.sizes))], 1)
             parts.append(euler(guided(net, guidance), start, cond, int(steps), p.shift))
@@ -105,7 +107,8 @@ def train_paths(
     net = load_network(data_path('weights', 'ar.safetensors'), device) if forced else load('teacher', device)
     def path_of(noise, x0, cond):
         return ode_path(guided(with_history(net, x0) if forced else net, GUIDANCE), noise, cond, preset.levels(), steps, preset.shift)
-    return make_paths(path_of, preset.world('train'), runs_path('paths_ar' if forced else 'paths'), count, seed=seed, device=device, quiet=quiet)
+    origin = dict(network=net.meta['sha256'][:12], guidance=GUIDANCE, steps=steps, levels=preset.levels())
+    return make_paths(path_of, preset.world('train'), runs_path('paths_ar' if forced else 'paths'), count, seed=seed, device=device, quiet=quiet, **origin)
 
 def train(
     name:str,                                   # one of `ORDER`
@@ -125,51 +128,79 @@ def train(
     return [publish(stage.networks[net], out/f'{file}.safetensors', stage, record) for file, net in nets.items()]
 
 # %% ../nbs/14_chain.ipynb #fcfbf9e8
+def reference(
+    part:str='test', n:int=2048, preset:Preset=PRESETS['cpu'], device=None # whose digits; clips; world; see `pick_device`
+)->Reference:
+    "Real clips to compare with."
+    return Reference(load_judge(device), preset.world(part), n)
+
 def evaluate(
-    name:str,               # a checkpoint
+    name:str,               # a checkpoint, see `load`
     steps,                  # see `generate`
     n:int=2048,             # videos
-    seed:int=1000,          # of noise and reference
-    device=None, ref:Reference|None=None # see `pick_device`; a reference to reuse
+    seed:int=1000,          # of the noise
+    device=None, ref:Reference|None=None, # see `pick_device`; `reference('test', n)` if None
+    guidance:float=GUIDANCE # of a teacher
 )->dict:
     "All measures of a checkpoint at one step count, with provenance."
-    check_steps(name != 'teacher', steps)
     require(n >= 256, f'n={n}', 'at least 256 videos, or the distances mean nothing')
     net = load(name, device)
-    ref = ref or Reference(load_judge(device), preset_of(net).world('test'), n)
+    check_steps(net.chunk is not None, steps)
+    ref = ref or reference('test', n, preset_of(net), device)
     labels, began = torch.arange(n) % LABELS, time.time()
-    video = generate(net, steps, labels, seed)
-    seconds = time.time() - began
-    return {'checkpoint': name, 'steps': str(steps), 'n': n, **measure(video, labels, ref), 'sampling_seconds': round(seconds, 1),
+    video = generate(net, steps, labels, seed, guidance)
+    seconds = round(time.time() - began, 1)
+    return {'checkpoint': str(name), 'steps': str(steps), 'n': n, **measure(video, labels, ref), 'sampling_seconds': seconds,
             'weights': net.meta['sha256'][:12], 'provenance': provenance(next(net.parameters()).device, seed=seed)}
 
 def gate(
-    results:list[dict] # from `evaluate`: teacher, and dmd at 4 steps
+    results:list[dict] # from `evaluate`, with rows "judge" and "teacher"
 )->dict:
     "Which of the chain's demands are met: name -> (value, limit, met)."
     row = {(r['checkpoint'], r['steps']): r for r in results}
-    teacher = row['teacher', str(TEACHER_STEPS)]
-    checks = {f'teacher {k}': (teacher[k], .9) for k in ('digit', 'direction')}
-    for name in ('dmd', 'asd'):
-        if (name, '4') in row: checks |= {f'{name} at 4 steps, {k}': (row[name, '4'][k], round(teacher[k] - .05, 4)) for k in ('digit', 'direction')}
+    checks = {}
+    if ('real', 'test') in row: checks |= {f'judge, {k} of real test clips': (row['real', 'test'][k], .95) for k in ('digit', 'direction')}
+    if teacher := row.get(('teacher', str(TEACHER_STEPS))):
+        checks |= {f'teacher, {k}': (teacher[k], .9) for k in ('digit', 'direction')}
+        for name in ('dmd', 'asd'):
+            if (name, '4') in row: checks |= {f'{name} at 4 steps, {k}': (row[name, '4'][k], round(teacher[k] - .05, 4)) for k in ('digit', 'direction')}
     return {k: (v, limit, v >= limit) for k, (v, limit) in checks.items()}
+
+def real_rows(n, ref, preset=PRESETS['cpu']):
+    "What real clips get: other clips of the test digits, and clips of the training digits, the best that a model of these can do."
+    labels, rows = torch.arange(n) % LABELS, []
+    for part in ('test', 'train'): rows.append({'checkpoint': 'real', 'steps': part, 'n': n, **measure(*preset.world(part).sample(n, stream(0, 'ceiling', part), labels), ref)})
+    return rows
+
+def check_gate(
+    name:str, device=None # a stage that has just been trained
+):
+    "Raise if the chain must not go on from this stage's result; measured on a quarter of the clips of the final evaluation."
+    if name not in ('judge', 'teacher'): return
+    ref = reference('test', 512, device=device)
+    rows = real_rows(512, ref) if name == 'judge' else [evaluate('teacher', TEACHER_STEPS, 512, device=device, ref=ref)]
+    poor = {k: v for k, (v, limit, met) in gate(rows).items() if not met}
+    require(not poor, f'{name}: {poor}', 'accuracies above the limits of the gate', 'Train it longer, or go on with force=True.', RuntimeError)
 
 def evaluate_all(
     n:int=2048, device=None, out=None # see `evaluate`; the JSON file, data/results/digits.json if None
 )->Path:
     "Measure every checkpoint at every step count, and real clips as ceiling; write one file of results."
-    teacher = load('teacher', device)
-    ref = Reference(load_judge(device), preset_of(teacher).world('test'), n)
-    real, labels = preset_of(teacher).world('train').sample(n, stream(0, 'ceiling'), torch.arange(n) % LABELS)
-    rows = [{'checkpoint': 'real', 'steps': '', 'n': n, **measure(real, labels, ref)}, evaluate('teacher', TEACHER_STEPS, n, device=device, ref=ref)]
-    rows += [evaluate(c, s, n, device=device, ref=ref) for c in CHECKPOINTS[1:] for s in STEP_NAMES]
-    return save_json(out or data_path('results', 'digits.json'), {'rows': rows, 'gate': gate(rows), 'provenance': provenance(pick_device(device))})
+    ref = reference('test', n, preset_of(load('teacher', device)), device)
+    rows = [*real_rows(n, ref), evaluate('teacher', TEACHER_STEPS, n, device=device, ref=ref)]
+    with Progress(len(CHECKPOINTS[1:]) * len(STEP_NAMES), 'evaluate') as bar:
+        for c in CHECKPOINTS[1:]:
+            for s in STEP_NAMES: rows.append(evaluate(c, s, n, device=device, ref=ref)); bar.step(last=f'{c} {s}')
+    row = {(r['checkpoint'], r['steps']): r for r in rows}
+    pairs = {f'asd {a} - {c} {b}': paired(row['asd', a], row[c, b]) for a, c, b in [*((s, 'dmd', s) for s in STEP_NAMES), ('1*', 'asd', '1'), ('2*', 'asd', '2')]}
+    return save_json(out or data_path('results', 'digits.json'), {'rows': rows, 'paired': pairs, 'gate': gate(rows), 'provenance': provenance(pick_device(device))})
 
 def reproduce(
-    preset:Preset=PRESETS['cpu'], device=None, fast:bool=False # see `Stage`
+    preset:Preset=PRESETS['cpu'], device=None, fast:bool=False, force:bool=False # see `Stage`; go on although a gate is not met
 )->list[Path]:
     "Train every stage from nothing, in order, continuing where an earlier attempt stopped; then evaluate everything."
     files = []
     for name in ORDER:
         files += train(name, preset, device=device, **({} if name == 'paths' else {'fast': fast}))
+        if not force: check_gate(name, device)
     return [*files, evaluate_all(device=device)]

@@ -26,7 +26,7 @@ def cmd_sample(a):
     "Generate one video per label and write an .mp4 (or a film strip, .png)."
     steps = a.steps or ('4' if a.checkpoint != 'teacher' else str(TEACHER_STEPS))
     labels = torch.tensor([label_id(x) for x in a.label])
-    check_steps(a.checkpoint != 'teacher', steps)
+    if a.checkpoint in CHECKPOINTS: check_steps(a.checkpoint != 'teacher', steps)
     require(Path(a.out).suffix in ('.mp4', '.png'), f'--out {a.out}', 'a name that ends in .mp4 or .png')
     video = generate(load(a.checkpoint, a.device), steps, labels, a.seed, a.guidance)
     if a.out.endswith('.mp4'): write_mp4(a.out, video)
@@ -82,7 +82,7 @@ def cmd_verify(a):
 def cmd_reproduce(a):
     "Train everything from nothing into data/ and evaluate it; resumes where it was stopped."
     print('This trains six stages in a row: about a day on two CPU cores. Stop it whenever you like; the same command goes on.')
-    for f in reproduce(PRESETS[a.preset], a.device, a.fast): print(f'wrote {f}')
+    for f in reproduce(PRESETS[a.preset], a.device, a.fast, a.force): print(f'wrote {f}')
 
 # %% ../nbs/15_cli.ipynb #6990bf8e
 def parser()->argparse.ArgumentParser:
@@ -94,8 +94,9 @@ def parser()->argparse.ArgumentParser:
         c.set_defaults(run=run); c.add_argument('--device', help='cuda, mps, cpu; the best there is by default')
         return c
     steps = f'{", ".join(STEP_NAMES)} for a student; a number of Euler steps for the teacher'
+    checkpoint = ', '.join(CHECKPOINTS) + ', or a .safetensors file of your own'
     c = command('sample', cmd_sample)
-    c.add_argument('--checkpoint', choices=CHECKPOINTS, default='asd'); c.add_argument('--steps', help=steps)
+    c.add_argument('--checkpoint', default='asd', help=checkpoint); c.add_argument('--steps', help=steps)
     c.add_argument('--label', nargs='+', default=['7,right'], help='DIGIT,DIRECTION'); c.add_argument('--seed', type=int, default=0)
     c.add_argument('--guidance', type=float, default=GUIDANCE, help='of the teacher'); c.add_argument('--out', default='out/sample.mp4')
     c = command('train', cmd_train)
@@ -103,12 +104,12 @@ def parser()->argparse.ArgumentParser:
     c.add_argument('--preset', choices=tuple(PRESETS), default='cpu'); c.add_argument('--set', action='append', metavar='KEY=VALUE', help='any setting of stage or preset')
     c.add_argument('--folder', help='of the unfinished run; runs/STAGE'); c.add_argument('--out', help='of the weights; data/weights')
     c = command('evaluate', cmd_evaluate)
-    c.add_argument('--checkpoint', choices=CHECKPOINTS, default='asd'); c.add_argument('--steps', help=steps)
+    c.add_argument('--checkpoint', default='asd', help=checkpoint); c.add_argument('--steps', help=steps)
     c.add_argument('--n', type=int, default=1024, help='videos'); c.add_argument('--seed', type=int, default=1000); c.add_argument('--json', help='a file, or - for standard output')
     c = command('gallery', cmd_gallery); c.add_argument('--out', default='out/gallery'); c.add_argument('--seed', type=int, default=0)
     c = command('verify', cmd_verify); c.add_argument('--json', help='a file, or - for standard output')
     c = command('reproduce', cmd_reproduce)
-    c.add_argument('--preset', choices=tuple(PRESETS), default='cpu'); c.add_argument('--fast', action='store_true', help='torch.compile, and bf16 on CUDA')
+    c.add_argument('--preset', choices=tuple(PRESETS), default='cpu'); c.add_argument('--fast', action='store_true', help='torch.compile, and bf16 on CUDA'); c.add_argument('--force', action='store_true', help='go on although a gate is not met')
     return p
 
 def main(argv=None)->int:

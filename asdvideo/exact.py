@@ -475,13 +475,13 @@ def flow_floor():
 def ode_regression():
     levels, ends = flow.step_list(4, 3.), clip()[0]
     path = torch.stack([flow.add_noise(ends, clip(seed=1)[0], torch.full((2, 6), l, dtype=D)) for l in levels] + [ends], 1)
-    index = torch.randint(4, (2, 6), generator=stream(0, 'i'))
-    oracle = lambda xt, sigma, cond: ((xt - ends) / flow.per_frame(sigma, xt), None)
+    index = torch.randint(5, (2, 6), generator=stream(0, 'i'))
+    oracle = lambda xt, sigma, cond: ((xt - ends) / flow.per_frame(sigma, xt).clamp(min=1e-9), None)
     drawn = []
     init.ode_loss(lambda xt, sigma, cond: (drawn.append((xt, sigma)) or xt, None), path, levels, None, index)
     xt, sigma = drawn[0]
     right = torch.stack([torch.stack([path[b, index[b, f], f] for f in range(6)]) for b in range(2)])
-    return max(error(init.ode_loss(oracle, path, levels, None, index), torch.zeros(2)), error(xt, right), error(sigma, torch.tensor(levels, dtype=D)[index]))
+    return max(error(init.ode_loss(oracle, path, levels, None, index), torch.zeros(2)), error(xt, right), error(sigma, torch.tensor([*levels, 0.], dtype=D)[index]))
 
 @identity('both adversarial losses are log 2 at a tie', '11_asd', 1e-7)
 def tie_is_log_two():

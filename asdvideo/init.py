@@ -39,13 +39,13 @@ def ode_loss(
     path:torch.Tensor,    # (b, levels + 1, f, c, h, w) from `ode_path`
     levels,               # the student's step list
     cond,                 # (b,)
-    index:torch.Tensor,   # (b, f) which level each frame is taken at
+    index:torch.Tensor,   # (b, f) which level each frame is taken at; the last index is the clean end
     **layout              # clean=...: a clean history instead of a noisy one
 )->torch.Tensor:
     "Mean squared error of the predicted end point (CausVid's ODE regression), one number per video (b,)."
     b, f = index.shape
     xt = path[torch.arange(b)[:, None], index, torch.arange(f)[None]]
-    sigma = torch.tensor(levels, device=path.device, dtype=path.dtype)[index]
+    sigma = torch.tensor([*levels, 0.], device=path.device, dtype=path.dtype)[index]
     v, _ = model(xt, sigma, cond, **layout)
     return (x0_from_v(xt, v, sigma) - path[:, -1]).square().flatten(1).mean(1)
 
@@ -54,37 +54,47 @@ def make_paths(
     model,              # what makes the paths: path_of(noise, x0, cond) -> (b, levels + 1, f, c, h, w)
     world,              # clips and labels
     folder,             # of the shards
-    count:int=8192,     # paths in all
+    count:int=4096,     # paths in all
     shard:int=256,      # paths per file
-    seed:int=0, device='cpu', quiet=False
+    seed:int=0, device='cpu', quiet=False,
+    **origin            # what the paths depend on, e.g. the teacher's hash; shards of another origin are refused
 )->Path:
     "Write paths, the labels and the real clips they belong to as safetensors shards; shards that exist are kept."
-    folder = Path(folder)
+    folder, origin = Path(folder), {**origin, 'seed': seed, 'shard': shard}
     with Progress(count // shard, 'paths', quiet=quiet) as bar:
         for i in range(count // shard):
             file = folder/f'{i:04d}.safetensors'
-            if not file.exists():
+            if file.exists():
+                was = load_tensors(file)[1]['origin']
+                require(was == origin, f'{file}, made with {was}', f'{origin}', f'Delete {folder} to make the paths again.')
+            else:
                 s = stream(seed, 'paths', i)
                 x0, cond = world.sample(shard, s)
                 path = model(randn(x0.shape, s, device), x0.to(device), cond.to(device))
-                save_tensors(file, {'path': path.half(), 'cond': cond, 'x0': x0.half()}, {'seed': seed})
+                save_tensors(file, {'path': path.half(), 'cond': cond, 'x0': x0.half()}, {'origin': origin})
             bar.step()
     return folder
 
 class Paths:
-    "All shards of a folder in memory: `sample(batch, generator) -> path, x0, cond`."
+    "All shards of a folder in memory: `sample(batch, generator) -> path, x0, cond`; every sixteenth path is kept for `held_out`."
     def __init__(self,
         folder # of shards
     ):
         files = sorted(Path(folder).glob('*.safetensors'))
         require(files, f'{folder}', 'a folder with shards of paths', 'Run `asdvideo reproduce`, which makes them.', FileNotFoundError)
-        parts = [load_tensors(f, f'Delete {f} and run again.')[0] for f in files]
-        self.path, self.x0, self.cond = (torch.cat([p[k] for p in parts]) for k in ('path', 'x0', 'cond'))
+        parts = [load_tensors(f, f'Delete {f} and run again.') for f in files]
+        self.path, self.x0, self.cond = (torch.cat([p[k] for p, _ in parts]) for k in ('path', 'x0', 'cond'))
+        self.origin, self.held = parts[0][1]['origin'], len(self.cond) // 16
 
     def sample(self, batch, generator):
         "Random paths (b, levels + 1, f, c, h, w), real clips (b, f, c, h, w), labels (b,)."
-        i = torch.randint(len(self.cond), (batch,), generator=generator)
-        return self.path[i].float(), self.x0[i].float(), self.cond[i]
+        return self.at(torch.randint(len(self.cond) - self.held, (batch,), generator=generator))
+
+    def held_out(self):
+        "The paths that training never sees."
+        return self.at(torch.arange(len(self.cond) - self.held, len(self.cond)))
+
+    def at(self, i): return self.path[i].float(), self.x0[i].float(), self.cond[i]
 
 # %% ../nbs/09_init.ipynb #7ffe711b
 def with_history(
@@ -98,26 +108,40 @@ def with_history(
 class InitStage(Stage):
     "Train a causal student to jump to the end of recorded paths."
     name = 'init'
-    def __init__(self, start, paths, forced:bool=False, batch:int=64, lr:float=5e-4, ema:float=.999, warmup:int=100, decay:float=.5, steps:int=3000, **shared):
+    def __init__(self,
+        start, paths,                       # network to start from, a source of paths
+        forced:bool=False,                  # paths of an autoregressive teacher, with clean history
+        batch:int=64, lr:float=5e-4, ema:float=.995, warmup:int=100, decay:float=.6, # see `TeacherStage`
+        steps:int=2000, **shared            # see `Stage`
+    ):
         super().__init__(steps=steps, forced=forced, batch=batch, lr=lr, ema=ema, warmup=warmup, decay=decay, **shared)
+        self.given(start=start)
+        self.config['paths'] = getattr(paths, 'origin', None)
         self.paths, self.levels = paths, self.preset.levels()
         self.net = compiled(self.add('net', student_of(start, self.preset.chunk), lr, ema), self.fast)
 
+    def loss(self, net, path, x0, cond, generator):
+        "The regression loss of some paths at random levels: the same level for all chunks of a video if `forced`."
+        path, x0, cond = (x.to(self.device) for x in (path, x0, cond))
+        forced, chunks = self.config['forced'], path.shape[2] // self.preset.chunk
+        index = torch.randint(len(self.levels) + (not forced), (len(path), 1 if forced else chunks), generator=generator)
+        index = index.repeat_interleave(path.shape[2] // index.shape[1], 1).to(self.device)
+        with autocast(self.device, self.fast): return ode_loss(net, path, self.levels, cond, index, **({'clean': x0} if forced else {})).mean()
+
     def step(self, i):
-        c, chunk = self.config, self.preset.chunk
-        path, x0, cond = (x.to(self.device) for x in self.paths.sample(c['batch'], self.generator))
-        groups = 1 if c['forced'] else path.shape[2] // chunk
-        index = torch.randint(len(self.levels), (len(path), groups), generator=self.generator)
-        index = index.repeat_interleave(path.shape[2] // groups, 1).to(self.device)
-        with autocast(self.device, self.fast):
-            loss = ode_loss(self.net, path, self.levels, cond, index, **({'clean': x0} if c['forced'] else {})).mean()
-        return {'loss': loss.detach(), 'norm': self.update('net', loss, i, c['warmup'], c['decay'])}
+        c = self.config
+        loss = self.loss(self.net, *self.paths.sample(c['batch'], self.generator), self.generator)
+        logs = {'loss': loss.detach(), 'norm': self.update('net', loss, i, c['warmup'], c['decay'])}
+        if hasattr(self.paths, 'held_out') and i % 100 == 99:
+            with torch.no_grad(): logs['loss_held_out'] = self.loss(self.networks['net_ema'], *self.paths.held_out(), stream(self.seed, 'held out'))
+        return logs
 
 class ArStage(TeacherStage):
     "Train a causal network by teacher forcing: flow matching on every chunk, with the clean chunks before it as history."
     name = 'ar'
     def __init__(self, start, preset=PRESETS['cpu'], lr:float=1e-3, steps:int=3000, **shared):
-        super().__init__(preset=preset, lr=lr, steps=steps, net=student_of(start, preset.chunk), **shared)
+        super().__init__(preset=preset, lr=lr, steps=steps, cycles=1, net=student_of(start, preset.chunk), **shared)
+        self.given(start=start)
 
     def step(self, i):
         x0, eps, _, cond = self.batch()

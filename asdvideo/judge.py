@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LAPLACE', 'Judge', 'JudgeStage', 'load_judge', 'observe', 'frechet', 'density_coverage', 'centers', 'appearance',
-           'Reference', 'correct', 'spread', 'measure', 'interval']
+           'Reference', 'correct', 'spread', 'measure', 'interval', 'paired']
 
 # %% ../nbs/13_judge.ipynb #7003444f
 import json
@@ -17,7 +17,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from .core import data_path, randn, require, stream
-from .data import MovingDigits
+from .data import LABELS, MovingDigits
 from .train import Stage, load_network
 
 # %% ../nbs/13_judge.ipynb #dcebd6eb
@@ -128,16 +128,20 @@ class Reference:
         count:int=2048,     # clips; every set that is compared should have as many
         seed:int=0
     ):
-        self.judge, (self.video, self.labels) = judge, world.sample(count, stream(seed, 'reference'))
+        self.judge, (self.video, self.labels) = judge, world.sample(count, stream(seed, 'reference'), torch.arange(count) % LABELS)
         self.seen, self.looks = observe(judge, self.video), appearance(self.video)
         self.still = self.looks['travel'].quantile(.05)
 
-def correct(seen, labels):
+def correct(
+    seen:dict, labels:torch.Tensor # from `observe`; (b,) what was asked for
+)->dict:
     "Per clip: digit right, direction right, both (b,)."
     digit, way = seen['digit'].argmax(1) == labels // 4, seen['direction'].argmax(1) == labels % 4
     return {'digit': digit.float(), 'direction': way.float(), 'both': (digit & way).float()}
 
-def spread(phi, labels):
+def spread(
+    phi:torch.Tensor, labels:torch.Tensor # (b, d) features, (b,) conditions
+)->float:
     "Mean variance of the features inside a class."
     return float(np.mean([phi[labels == l].var(0).sum() for l in labels.unique() if (labels == l).sum() > 1]))
 
@@ -145,7 +149,7 @@ def measure(
     video:torch.Tensor, labels:torch.Tensor, # clips (b, f, c, h, w) and the conditions they were made for (b,)
     ref:Reference                            # what to compare with
 )->dict:
-    "All measures of a set of clips; numbers and short lists, ready for JSON."
+    "All measures of a set of clips, ready for JSON; `clips` says for every clip whether digit and direction are right, for paired comparisons."
     seen, looks, real = observe(ref.judge, video), appearance(video), ref.looks
     density, coverage = density_coverage(ref.seen['phi'], seen['phi'])
     frames = [frechet(ref.seen['psi'][:, i], seen['psi'][:, i]) for i in range(video.shape[1])]
@@ -155,7 +159,8 @@ def measure(
             'spread': spread(seen['phi'], labels) / spread(ref.seen['phi'], ref.labels), 'dynamic': (looks['travel'] > ref.still).float().mean().item()}
     out |= {k: (looks[k].mean() / real[k].mean()).item() for k in ('flicker', 'jerk', 'travel', 'ink', 'sharpness')}
     out['sharpness_frames'] = (looks['sharpness_frames'].mean(0) / real['sharpness_frames'].mean(0)).tolist()
-    return {k: [round(x, 4) for x in v] if isinstance(v, list) else round(v, 4) for k, v in out.items()}
+    out = {k: [round(x, 4) for x in v] if isinstance(v, list) else round(v, 4) for k, v in out.items()}
+    return {**out, 'clips': ''.join('01'[int(x)] for x in correct(seen, labels)['both'])}
 
 # %% ../nbs/13_judge.ipynb #5c24df5b
 def interval(
@@ -167,3 +172,11 @@ def interval(
     means = values.float()[i].mean(1)
     tail = (1 - level) / 2
     return values.float().mean().item(), means.quantile(tail).item(), means.quantile(1 - tail).item()
+
+# %% ../nbs/13_judge.ipynb #a4080197
+def paired(
+    a:dict, b:dict # two rows from `measure`, of the same labels and noise
+)->tuple[float, float, float]:
+    "How much more often a is right than b, clip by clip: mean, low, high."
+    right = lambda row: torch.tensor([float(x) for x in row['clips']])
+    return interval(right(a) - right(b))
