@@ -324,6 +324,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                 'asdvideo.train.Stage.step': ('train.html#stage.step', 'asdvideo/train.py'),
                                 'asdvideo.train.Stage.update': ('train.html#stage.update', 'asdvideo/train.py'),
                                 'asdvideo.train.average': ('train.html#average', 'asdvideo/train.py'),
+                                'asdvideo.train.clip_gradients': ('train.html#clip_gradients', 'asdvideo/train.py'),
                                 'asdvideo.train.fit': ('train.html#fit', 'asdvideo/train.py'),
                                 'asdvideo.train.is_meta': ('train.html#is_meta', 'asdvideo/train.py'),
                                 'asdvideo.train.load_network': ('train.html#load_network', 'asdvideo/train.py'),

@@ -116,23 +116,27 @@ def slope_finite(
 
 # %% ../nbs/11_asd.ipynb #04a8f667
 class Strength(nn.Module):
-    "The weight alpha that makes the adversarial gradient `ratio` times as long as the other; fixed after `calibrate` measurements, capped always."
+    "Weighs the adversarial gradient so that it is `ratio` times as long as the other; fixed after `calibrate` measurements, capped always."
     def __init__(self,
         ratio:float=.1,    # wanted length of alpha * adversarial gradient / DMD gradient
         calibrate:int=50,  # measurements to average over
-        cap:float=3.       # no push is longer than cap * ratio * the other gradient
+        cap:float=3.,      # no push is longer than cap * ratio * the other gradient
+        members:int=1      # networks of an ensemble: each has a strength of its own
     ):
         super().__init__()
         self.ratio, self.calibrate, self.cap = ratio, calibrate, cap
-        self.register_buffer('sums', torch.zeros(3))
+        self.register_buffer('sums', torch.zeros(members, 3))
 
     def forward(self,
-        adversarial:torch.Tensor, other:torch.Tensor # gradients at the same videos
+        adversarial:torch.Tensor, other:torch.Tensor # gradients (b, ...) at the same videos
     )->torch.Tensor:
-        "alpha: from the first measurements, or what the cap leaves of it."
-        a, o = adversarial.norm().clamp(min=1e-30), other.norm()
-        self.sums += torch.where(self.sums[2] < self.calibrate, torch.stack([a, o, torch.ones_like(a)]).to(self.sums), 0.)
-        return torch.minimum(self.ratio * self.sums[1] / self.sums[0], self.cap * self.ratio * o / a)
+        "The push alpha * adversarial, alpha from the first measurements or what the cap leaves of it."
+        members = len(self.sums)
+        a, o = (g.reshape(members, -1).norm(dim=1) for g in (adversarial, other))
+        a = a.clamp(min=1e-30)
+        self.sums += torch.where(self.sums[:, 2:] < self.calibrate, torch.stack([a, o, torch.ones_like(a)], 1).to(self.sums), 0.)
+        alpha = torch.minimum(self.ratio * self.sums[:, 1] / self.sums[:, 0], self.cap * self.ratio * o / a)
+        return (alpha[:, None] * adversarial.reshape(members, -1)).view_as(adversarial)
 
 # %% ../nbs/11_asd.ipynb #d7cad01c
 PARTNERS = ('next', 'last', 'data')
@@ -158,7 +162,7 @@ class AsdStage(DmdStage):
         require(self.config['only'] <= self.top, f'only={self.config["only"]}', f'at most {self.top}, the largest step count with a partner')
         torch.manual_seed(self.seed)
         self.head = self.add('head', trainable(head or head_for(self.fake, len(self.levels))), lr_head, muon=False, betas=(0., .99))
-        self.strength = self.add('strength', Strength(ratio, calibrate))
+        self.strength = self.add('strength', Strength(ratio, calibrate, members=getattr(self.student, 'size', 1)))
         self.world = self.preset.world('train') if partner == 'data' else None
 
     def partner_of(self, n, labels, seed, rng):
@@ -185,7 +189,7 @@ class AsdStage(DmdStage):
             with torch.no_grad(): real = step_logit(self.fake, self.head, yr, sr, cond, n)
             loss = asd_generator_loss(fake, real)
         grad, = torch.autograd.grad(loss, x)
-        push = self.strength(grad, total) * grad
+        push = self.strength(grad, total)
         cosine = F.cosine_similarity(push.flatten(), total.flatten(), dim=0)
         return total + push, {**logs, f'asd_{n}': loss.detach(), f'ratio_{n}': push.norm() / total.norm().clamp(min=1e-30), f'cosine_{n}': cosine}
 

@@ -74,7 +74,7 @@ def generate(
         else: parts.append(rollout(net, noise, named_schedule(steps, p.levels(), len(noise.sizes)), cond))
     return torch.cat(parts).clamp(-1, 1).cpu()
 
-# %% ../nbs/14_chain.ipynb #8b55e9b6
+# %% ../nbs/14_chain.ipynb #2b289132
 ORDER = ('judge', 'teacher', 'paths', 'init', 'dmd', 'asd')
 
 def runs_path(
@@ -100,7 +100,7 @@ def make_stage(
     return kinds[name](*needs.get(name, tuple)(), preset=preset, **settings)
 
 def train_paths(
-    preset:Preset=PRESETS['cpu'], count:int=4096, steps:int=16, forced:bool=False, seed:int=0, device=None, quiet=False
+    preset:Preset=PRESETS['cpu'], count:int=8192, steps:int=16, forced:bool=False, seed:int=0, device=None, quiet=False
 )->Path:
     "Record paths for the initialisation, in shards under runs/: the guided teacher's, or (forced) those of the autoregressive model `ar` with real clips as history."
     device = pick_device(device)

@@ -28,10 +28,10 @@ def require(
 
 # %% ../nbs/00_core.ipynb #070ae28a
 def pick_device(
-    name:str|None=None  # "cuda", "cuda:1", "mps", "cpu", "meta"; None: the environment's ASDVIDEO_DEVICE, else the best there is
+    name=None # "cuda", "cuda:1", "mps", "cpu", "meta", or a torch.device; None: the environment's ASDVIDEO_DEVICE, else the best there is
 )->torch.device:
     "The device to run on. Raises if the named one is not there."
-    name = name or os.environ.get('ASDVIDEO_DEVICE') or None
+    name = str(name) if name else os.environ.get('ASDVIDEO_DEVICE') or None
     there = {'cuda': torch.cuda.is_available(), 'mps': torch.backends.mps.is_available(), 'cpu': True}
     if name is None: return torch.device(next(d for d, ok in there.items() if ok))
     have = [d for d, ok in there.items() if ok] + ['meta']

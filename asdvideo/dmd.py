@@ -140,6 +140,7 @@ def with_step_labels(
     steps:int # N
 ):
     "A copy that is told n as well: the row of label l at step count n is l + n * labels, at first the row of l."
+    if hasattr(net, 'member'): return type(net)([with_step_labels(net.member(i), steps) for i in range(net.size)])      # an ensemble
     twin, table = copy.deepcopy(net), net.embed_label.weight.data
     rows = torch.cat([table[:-1]] * (steps + 1) + [table[-1:]])
     twin.labels, twin.embed_label = len(rows) - 1, torch.nn.Embedding.from_pretrained(rows, freeze=False)

@@ -521,8 +521,8 @@ def penalty_limit():
 def strength_is_a_ratio():
     a, g = clip()[0], 3 * clip(seed=1)[0]
     strength = asd.Strength(.2, calibrate=1, cap=3.)
-    alpha = strength(a, g)
-    return max(error((alpha * a).norm() / g.norm(), .2), error(strength(2 * a, g), alpha), error((strength(100 * a, g) * 100 * a).norm() / g.norm(), .6))
+    push, later, capped = strength(a, g), strength(2 * a, g), strength(100 * a, g)
+    return max(error(push.norm() / g.norm(), .2), error(later, 2 * push), error(capped.norm() / g.norm(), .6), error(push / push.norm(), a / a.norm()))
 
 # %% ../nbs/16_exact.ipynb #1d22ef6b
 TINY = train.Preset(size=8, frames=4, patch=4, width=24, depth=2, heads=2)
