@@ -104,7 +104,7 @@ def with_history(
     "A denoiser of whole videos in which every chunk sees the clean chunks before it."
     return lambda xt, sigma, cond=None, cache=None, start=0: model(xt, sigma, cond, clean=clean)
 
-# %% ../nbs/09_init.ipynb #aa2dc306
+# %% ../nbs/09_init.ipynb #cb3487c2
 class InitStage(Stage):
     "Train a causal student to jump to the end of recorded paths."
     name = 'init'
@@ -140,7 +140,7 @@ class ArStage(TeacherStage):
     "Train a causal network by teacher forcing: flow matching on every chunk, with the clean chunks before it as history."
     name = 'ar'
     def __init__(self, start, preset=PRESETS['cpu'], lr:float=1e-3, steps:int=3000, **shared):
-        super().__init__(preset=preset, lr=lr, steps=steps, cycles=1, net=student_of(start, preset.chunk), **shared)
+        super().__init__(preset=preset, lr=lr, steps=steps, net=student_of(start, preset.chunk), **shared)
         self.given(start=start)
 
     def step(self, i):

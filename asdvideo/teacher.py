@@ -25,17 +25,17 @@ def flow_loss(
     v, _ = model(add_noise(x0, eps, sigma), sigma, cond, **layout)
     return (v - (eps - x0)).square().flatten(1).mean(1)
 
-# %% ../nbs/06_teacher.ipynb #20a7c703
+# %% ../nbs/06_teacher.ipynb #98864b57
 class TeacherStage(Stage):
     "Train a bidirectional network on clips by flow matching."
     name = 'teacher'
     def __init__(self,
         batch:int=96, lr:float=3e-3, ema:float=.999,         # clips per step, learning rate, average
-        warmup:int=300, decay:float=.5, cycles:int=2,        # see `lr_factor`
+        warmup:int=300, decay:float=.5,                      # see `lr_factor`
         shift:float=3., drop:float=.1,                       # of the training levels; share of hidden labels
-        steps:int=10000, world=None, net=None, **shared       # see `Stage`; clips and a network from elsewhere than the preset
+        steps:int=5000, world=None, net=None, **shared       # see `Stage`; clips and a network from elsewhere than the preset
     ):
-        settings = dict(batch=batch, lr=lr, ema=ema, warmup=warmup, decay=decay, cycles=cycles, shift=shift, drop=drop)
+        settings = dict(batch=batch, lr=lr, ema=ema, warmup=warmup, decay=decay, shift=shift, drop=drop)
         super().__init__(steps=steps, **settings, **shared)
         self.settings, self.world = settings, world or self.preset.world('train')
         torch.manual_seed(self.seed)

@@ -73,7 +73,7 @@ class Muon(torch.optim.Optimizer):
                 p.mul_(1 - lr * group['weight_decay'])
                 p.add_(orthogonalize(p.grad.lerp(mean, m)), alpha=-lr * .2 * max(p.shape) ** .5)
 
-# %% ../nbs/05_train.ipynb #034f77a4
+# %% ../nbs/05_train.ipynb #9120a229
 def make_optimizers(
     net:torch.nn.Module,  # with the parameters to train
     lr:float,             # for both
@@ -95,11 +95,9 @@ def lr_factor(
     step:int, steps:int, # where we are, out of how many
     warmup:int=0,        # steps of linear rise
     decay:float=0,       # share of the steps, at the end, that falls linearly to 0
-    cycles:int=1,        # how often all this happens within the steps
     since:int=0          # the step at which the rise begins; 0 before
 )->float:
-    "The learning rate's factor at a step: rise, plateau, fall; and again."
-    steps, step = steps / cycles, step % (steps / cycles)
+    "The learning rate's factor at a step: rise, plateau, fall."
     fall = (steps - step) / max(1, decay * steps)
     return max(0., min(1., (step - since + 1) / max(1, warmup), fall))
 
@@ -117,7 +115,7 @@ def clip_gradients(
     for p in params: p.grad.mul_(scale.view(-1, *[1] * (p.dim() - 1)))
     return norm.max()
 
-# %% ../nbs/05_train.ipynb #7e7914b2
+# %% ../nbs/05_train.ipynb #1a93fcb9
 @torch.no_grad()
 def average(
     mean:torch.nn.Module, net:torch.nn.Module, # the running average, changed in place, and the network that is trained
@@ -174,7 +172,7 @@ class Stage:
         net, opts = self.networks[name], self.optimizers[name]
         norm = clip_gradients([p for o in opts for g in o.param_groups for p in g['params']], clip, getattr(net, 'size', 1))
         for opt in opts:
-            for group in opt.param_groups: group['lr'] = group['base_lr'] * lr_factor(step, self.steps, warmup, decay, self.config.get('cycles', 1), since)
+            for group in opt.param_groups: group['lr'] = group['base_lr'] * lr_factor(step, self.steps, warmup, decay, since)
             opt.step()
         if name in self.decays: average(self.networks[f'{name}_ema'], net, self.decays[name])
         return norm
