@@ -72,14 +72,14 @@ def gaussian_denoiser(
         return (s - (1 - s) * std ** 2) / var * (xt - (1 - s) * mean) - mean, cache
     return model
 
-# %% ../nbs/03_flow.ipynb #30389249
+# %% ../nbs/03_flow.ipynb #79a78cde
 def shift_sigma(
     sigma,        # a number or tensor in [0, 1]
     shift:float=1 # 1: unchanged; above 1: towards the noise
 ):
     "Timestep shift (Wan2.1, Self-Forcing `scheduler.py`): spends more of [0, 1] at high noise."
     require(shift > 0, f'shift={shift}', 'a positive number')
-    return shift * sigma / (1 + (shift - 1) * sigma)
+    return shift * sigma / (shift * sigma + (1 - sigma))
 
 # %% ../nbs/03_flow.ipynb #faad6d5f
 def sigma_grid(
