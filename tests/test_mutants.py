@@ -35,7 +35,7 @@ EDITS = {
     'x0 is on the other side': (flow, 'x0_from_v', 'xt - per_frame', 'xt + per_frame'),
     'eps forgets 1 - sigma': (flow, 'eps_from_v', '(1 - per_frame(sigma, xt))', 'per_frame(sigma, xt)'),
     'the velocity has a large floor': (flow, 'v_from_x0', 'min=floor', 'min=.1'),
-    'the shift is inverted': (flow, 'shift_sigma', 'shift * sigma / (1 + (shift - 1) * sigma)', 'sigma / (shift + (1 - shift) * sigma)'),
+    'the shift is inverted': (flow, 'shift_sigma', 'shift * sigma / (shift * sigma + (1 - sigma))', 'sigma / (sigma + shift * (1 - sigma))'),
     'Euler steps are a level late': (flow, 'euler', '(there - here) * v', '(there - here) * v * .98'),
     'n steps are n + 1': (flow, 'n_steps', 'levels[:int(n)]', 'levels[:int(n) + 1]'),
     'respacing rounds up': (flow, 'n_steps', 'i * len(levels) // int(n)', '(i * len(levels) // int(n) + (i > 0)) % len(levels)'),
