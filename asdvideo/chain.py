@@ -7,7 +7,7 @@ __all__ = ['CHECKPOINTS', 'GUIDANCE', 'TEACHER_STEPS', 'ORDER', 'load', 'preset_
            'make_stage', 'train_paths', 'train', 'reference', 'evaluate', 'gate', 'real_rows', 'check_gate',
            'evaluate_all', 'reproduce']
 
-# %% ../nbs/14_chain.ipynb #ad4cd989
+# %% ../nbs/14_chain.ipynb #3a1c3f93
 import inspect, time
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from .core import Progress, data_path, pick_device, provenance, require, save_js
 from .data import LABELS
 from .dit import DiT
 from .dmd import DmdStage
-from .ffe import STEP_NAMES, named_schedule
+from .ffe import STEP_NAMES, allocations, named_schedule
 from .flow import euler
 from .init import ArStage, InitStage, Paths, make_paths, ode_path, with_history
 from .judge import JudgeStage, Reference, load_judge, measure, paired
@@ -26,7 +26,7 @@ from .rollout import Noise, rollout
 from .teacher import TeacherStage, guided
 from .train import PRESETS, Preset, fit, load_network, publish
 
-# %% ../nbs/14_chain.ipynb #4b6e2d02
+# %% ../nbs/14_chain.ipynb #3eb1a867
 CHECKPOINTS = ('teacher', 'init', 'dmd', 'asd')
 GUIDANCE, TEACHER_STEPS = 3., 32
 
@@ -51,13 +51,13 @@ def check_steps(
 ):
     "Raise unless a network of this kind can be run with these steps."
     steps = str(steps)
-    if causal: require(steps in STEP_NAMES, f'steps {steps!r}', 'one of ' + ', '.join(STEP_NAMES) + ' for a student')
+    if causal: require(steps in STEP_NAMES or ',' in steps, f'steps {steps!r}', 'one of ' + ', '.join(STEP_NAMES) + ' for a student, or steps per chunk such as 4,1,1,1')
     else: require(steps.isdigit() and int(steps) >= 1, f'steps {steps!r}', 'a whole number of Euler steps from 1 on for the teacher')
 
 @torch.no_grad()
 def generate(
     net,                     # a network from `load`
-    steps,                   # "1" to "4" with or without a star for a student; Euler steps for a teacher
+    steps,                   # for a student a name, see `named_schedule`; Euler steps for a teacher
     labels:torch.Tensor,     # (b,) conditions
     seed:int=0,              # of the noise: equal seeds give paired videos
     guidance:float=GUIDANCE, # of a teacher
@@ -127,7 +127,7 @@ def train(
             'dmd': {'dmd': 'student_ema', 'dmd_fake': 'fake'}, 'asd': {'asd': 'student_ema', 'asd_fake': 'fake', 'asd_head': 'head'}}[name]
     return [publish(stage.networks[net], out/f'{file}.safetensors', stage, record) for file, net in nets.items()]
 
-# %% ../nbs/14_chain.ipynb #fcfbf9e8
+# %% ../nbs/14_chain.ipynb #40e3b67a
 def reference(
     part:str='test', n:int=2048, preset:Preset=PRESETS['cpu'], device=None # whose digits; clips; world; see `pick_device`
 )->Reference:
@@ -183,9 +183,9 @@ def check_gate(
     require(not poor, f'{name}: {poor}', 'accuracies above the limits of the gate', 'Train it longer, or go on with force=True.', RuntimeError)
 
 def evaluate_all(
-    n:int=2048, device=None, out=None # see `evaluate`; the JSON file, data/results/digits.json if None
-)->Path:
-    "Measure every checkpoint at every step count, and real clips as ceiling; write one file of results."
+    n:int=2048, device=None, out=None # see `evaluate`; a folder, data/results if None
+)->list[Path]:
+    "Measure every checkpoint at every step count, real clips as ceiling (digits.json), and the ASD student with all schedules that cost as much as 1* (allocations.json)."
     ref = reference('test', n, preset_of(load('teacher', device)), device)
     rows = [*real_rows(n, ref), evaluate('teacher', TEACHER_STEPS, n, device=device, ref=ref)]
     with Progress(len(CHECKPOINTS[1:]) * len(STEP_NAMES), 'evaluate') as bar:
@@ -193,7 +193,13 @@ def evaluate_all(
             for s in STEP_NAMES: rows.append(evaluate(c, s, n, device=device, ref=ref)); bar.step(last=f'{c} {s}')
     row = {(r['checkpoint'], r['steps']): r for r in rows}
     pairs = {f'asd {a} - {c} {b}': paired(row['asd', a], row[c, b]) for a, c, b in [*((s, 'dmd', s) for s in STEP_NAMES), ('1*', 'asd', '1'), ('2*', 'asd', '2')]}
-    return save_json(out or data_path('results', 'digits.json'), {'rows': rows, 'paired': pairs, 'gate': gate(rows), 'provenance': provenance(pick_device(device))})
+    origin, out = provenance(pick_device(device)), Path(out or data_path('results'))
+    files = [save_json(out/'digits.json', {'rows': rows, 'paired': pairs, 'gate': gate(rows), 'provenance': origin})]
+    p = preset_of(load('asd', device))
+    same_cost = allocations(p.max_steps + p.frames // p.chunk - 1, p.frames // p.chunk, p.max_steps)
+    with Progress(len(same_cost), 'schedules of one cost') as bar:
+        rows = [bar.step(last=s) or evaluate('asd', s, n, device=device, ref=ref) for s in same_cost]
+    return [*files, save_json(out/'allocations.json', {'rows': rows, 'provenance': origin})]
 
 def reproduce(
     preset:Preset=PRESETS['cpu'], device=None, fast:bool=False, force:bool=False # see `Stage`; go on although a gate is not met
@@ -203,4 +209,4 @@ def reproduce(
     for name in ORDER:
         files += train(name, preset, device=device, **({} if name == 'paths' else {'fast': fast}))
         if not force: check_gate(name, device)
-    return [*files, evaluate_all(device=device)]
+    return [*files, *evaluate_all(device=device)]

@@ -131,7 +131,7 @@ def test_stars_cost_what_they_say(steps, chunks, data):
     cost = rollout.forward_passes
     assert plain == [levels[:n]] * chunks and star == [levels] + plain[1:]
     assert cost(star)['denoise'] - cost(plain)['denoise'] == steps - n and cost(star)['context'] == chunks - 1
-    assert tuple(map(len, star)) in ffe.allocations(cost(star)['denoise'], chunks, steps)
+    assert ','.join(str(len(s)) for s in star) in ffe.allocations(cost(star)['denoise'], chunks, steps)
 
 
 @quick
