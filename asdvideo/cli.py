@@ -6,7 +6,7 @@
 __all__ = ['GALLERY', 'cmd_sample', 'settings_of', 'cmd_train', 'cmd_evaluate', 'cmd_gallery', 'cmd_verify', 'cmd_reproduce',
            'parser', 'main']
 
-# %% ../nbs/15_cli.ipynb #25891861
+# %% ../nbs/15_cli.ipynb #381ef5ba
 import argparse, ast, json, sys
 from dataclasses import fields, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from . import exact
-from .chain import CHECKPOINTS, GUIDANCE, ORDER, TEACHER_STEPS, check_steps, evaluate, evaluate_all, generate, load, reproduce, train
+from .chain import CHECKPOINTS, GUIDANCE, ORDER, TEACHER_STEPS, check_steps, evaluate, generate, load, reproduce, train
 from .core import require, save_json
 from .data import label_id, label_name
 from .ffe import STEP_NAMES
