@@ -49,13 +49,13 @@ def pull(
     "A loss whose derivative with respect to x is g / numel (the papers' pseudo-loss)."
     return .5 * (x - (x - g).detach()).square().mean()
 
-# %% ../nbs/10_dmd.ipynb #47f23224
+# %% ../nbs/10_dmd.ipynb #5babc0a5
 class DmdStage(Stage):
     "Distil a causal student by distribution matching on its own rollouts (Self-Forcing with DMD)."
     name = 'dmd'
     def __init__(self,
         start, teacher, fake=None,                      # the initialised student, the teacher; where the fake score starts, a copy of the teacher if None
-        batch:int=32, steps:int=1000,                   # videos per update; steps of one student update each
+        batch:int=32, steps:int=600,                    # videos per update; steps of one student update each
         lr:float=1e-4, lr_fake:float=4e-4,              # student, fake score
         critic_updates:int=4, critic_warmup:int=75,     # of the fake score per step; steps before the student moves
         guidance:float=3., ema:float=.99,               # of the teacher; running average of the student
