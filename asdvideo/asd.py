@@ -114,31 +114,35 @@ def slope_finite(
     "An estimate of the same from one more evaluation (Self-Forcing's gan.py, APT)."
     return ((score(y + delta * xi) - at_y) / delta).square()
 
-# %% ../nbs/11_asd.ipynb #04a8f667
+# %% ../nbs/11_asd.ipynb #c777f6ea
 class Strength(nn.Module):
-    "Weighs the adversarial gradient so that it is `ratio` times as long as the other; fixed after `calibrate` measurements, capped always."
+    "Weighs the adversarial gradient so that it is `ratio` times as long as the other was while both were measured."
     def __init__(self,
         ratio:float=.1,    # wanted length of alpha * adversarial gradient / DMD gradient
-        calibrate:int=50,  # measurements to average over
-        cap:float=3.,      # no push is longer than cap * ratio * the other gradient
-        members:int=1      # networks of an ensemble: each has a strength of its own
+        videos:int=1600,   # how many to measure; until then there is no push
+        cap:float=3.,      # no video is pushed further than this times the root mean square of what is wanted
+        members:int=1      # networks of an ensemble: each has a strength of its own, and measures its own videos
     ):
         super().__init__()
-        self.ratio, self.calibrate, self.cap = ratio, calibrate, cap
-        self.register_buffer('sums', torch.zeros(members, 3))
+        self.ratio, self.videos, self.cap = ratio, videos, cap
+        self.register_buffer('sums', torch.zeros(members, 3))     # of squared lengths, adversarial and other, and of videos
 
     def forward(self,
-        adversarial:torch.Tensor, other:torch.Tensor # gradients (b, ...) at the same videos
+        adversarial:torch.Tensor, other:torch.Tensor, # gradients (b, ...) at the same videos
+        total=lambda x: x                             # sums over processes, see `Team.total`
     )->torch.Tensor:
-        "The push alpha * adversarial, alpha from the first measurements or what the cap leaves of it."
-        members = len(self.sums)
-        a, o = (g.reshape(members, -1).norm(dim=1) for g in (adversarial, other))
-        a = a.clamp(min=1e-30)
-        self.sums += torch.where(self.sums[:, 2:] < self.calibrate, torch.stack([a, o, torch.ones_like(a)], 1).to(self.sums), 0.)
-        alpha = torch.minimum(self.ratio * self.sums[:, 1] / self.sums[:, 0], self.cap * self.ratio * o / a)
-        return (alpha[:, None] * adversarial.reshape(members, -1)).view_as(adversarial)
+        "The push alpha * adversarial; zero while measuring."
+        a, o = (g.reshape(len(self.sums), len(g) // len(self.sums), -1) for g in (adversarial, other))     # one row per video
+        measuring = self.sums[:, 2:] < self.videos
+        new = [a.square().sum((1, 2)), o.square().sum((1, 2)), torch.full_like(a[:, 0, 0], a.shape[1])]
+        self.sums += measuring * total(torch.stack(new, 1).to(self.sums))
+        adversaries, others, videos = self.sums[:, :, None, None].unbind(1)
+        push = self.ratio * (others / adversaries.clamp(min=1e-30)).sqrt() * a
+        longest = self.cap * self.ratio * (others / videos).sqrt()
+        push = push * (longest / push.norm(dim=2, keepdim=True).clamp(min=1e-30)).clamp(max=1)
+        return (push * ~measuring[:, None]).view_as(adversarial)
 
-# %% ../nbs/11_asd.ipynb #d7cad01c
+# %% ../nbs/11_asd.ipynb #70a7ba42
 PARTNERS = ('next', 'last', 'data')
 
 class AsdStage(DmdStage):
@@ -146,8 +150,8 @@ class AsdStage(DmdStage):
     name = 'asd'
     def __init__(self,
         start, teacher, fake=None, head=None,   # see `DmdStage`; the discriminator's head, made to fit if None
-        ratio:float=.1, calibrate:int=50,       # see `Strength`
-        asd_after:int=150,                      # steps before the adversarial gradient joins: the discriminator learns first
+        ratio:float=.1,                         # see `Strength`
+        asd_after:int=100, calibrate:int=50,    # steps in which only the discriminator learns; updates that then measure both gradients, before the adversarial one joins
         gamma:float=.05, lr_head:float=5e-4,    # of the penalties; learning rate of the discriminator's head
         partner:str='next',                     # what counts as real: "next", "last" or "data"
         shared_noise:bool=False, shared_time:bool=False, live:bool=False, pair_shift:float=1., # see the table above
@@ -162,54 +166,55 @@ class AsdStage(DmdStage):
         require(self.config['only'] <= self.top, f'only={self.config["only"]}', f'at most {self.top}, the largest step count with a partner')
         torch.manual_seed(self.seed)
         self.head = self.add('head', trainable(head or head_for(self.fake, len(self.levels))), lr_head, muon=False, betas=(0., .99))
-        self.strength = self.add('strength', Strength(ratio, calibrate, members=getattr(self.student, 'size', 1)))
+        members = getattr(self.student, 'size', 1)
+        self.strength = self.add('strength', Strength(ratio, calibrate * self.shape[0] // members, members=members))
         self.world = self.preset.world('train') if partner == 'data' else None
 
     def partner_of(self, n, labels, seed, rng):
         "The real side for n-step videos from the noise of a seed, no gradient."
         kind = self.config['partner']
-        if kind == 'data': return self.world.sample(len(labels), rng, labels)[0].to(self.device)
+        if kind == 'data': return self.share(self.world.sample(len(labels), rng, labels)[0])
         other = seed if self.config['shared_noise'] else int(torch.randint(2 ** 60, (), generator=rng))
         with torch.no_grad(): return self.videos(n + 1 if kind == 'next' else len(self.levels), labels, other)
 
     def pair(self, x, n, labels, seed, rng):
         "Noised fake and real videos with their levels: (yf, sf), (yr, sr)."
         real = self.partner_of(n, labels, seed, rng)
-        sf, ef = self.levels_and_noise(x, rng, self.config['pair_shift'])
-        sr, er = (sf, ef) if self.config['shared_time'] else self.levels_and_noise(x, rng, self.config['pair_shift'])
+        sf, ef = self.levels_and_noise(rng, self.config['pair_shift'])
+        sr, er = (sf, ef) if self.config['shared_time'] else self.levels_and_noise(rng, self.config['pair_shift'])
         return (add_noise(x, ef, sf), sf), (add_noise(real, er, sr), sr)
 
     def gradient(self, x, n, labels, seed, rng, i):
         total, logs = super().gradient(x, n, labels, seed, rng, i)
         if n > self.top or i < self.config['asd_after']: return total, logs
-        x, cond = x.requires_grad_(), labels.to(self.device)
+        x, cond = x.requires_grad_(), self.share(labels)
         (yf, sf), (yr, sr) = self.pair(x, n, labels, seed, rng)
         with autocast(self.device, self.fast):
             fake = step_logit(self.fake, self.head, yf, sf, cond, n)
             with torch.no_grad(): real = step_logit(self.fake, self.head, yr, sr, cond, n)
             loss = asd_generator_loss(fake, real)
         grad, = torch.autograd.grad(loss, x)
-        push = self.strength(grad, total)
-        cosine = F.cosine_similarity(push.flatten(), total.flatten(), dim=0)
+        push = self.strength(grad, total, self.team.total)
+        cosine = F.cosine_similarity(grad.flatten(), total.flatten(), dim=0)
         return total + push, {**logs, f'asd_{n}': loss.detach(), f'ratio_{n}': push.norm() / total.norm().clamp(min=1e-30), f'cosine_{n}': cosine}
 
     def critic_step(self, i, j):
         "Update the fake score, as in distribution matching, then the discriminator on a pair of videos."
-        x, n, labels, seed, logs = self.follow(i, j)
-        return logs if n > self.top else {**logs, **self.discriminator_step(x, n, labels, seed, i, j)}
+        videos, n, labels, seed, logs = self.follow(i, j)
+        return logs if n > self.top else {**logs, **self.discriminator_step(videos, n, labels, seed, i, j)}
 
-    def discriminator_step(self, x, n, labels, seed, i, j):
-        "One update of the head (and, if `live`, of the fake score) on n-step videos x and their partners."
-        c, rng, cond = self.config, stream(self.seed, 'discriminator', i, j), labels.to(self.device)
-        sides = self.pair(x, n, labels, seed, rng)
-        with autocast(self.device, self.fast):
-            with torch.set_grad_enabled(c['live']): taps = [self.fake.read(y, s, cond, self.head.taps)[1] for y, s in sides]
-            fake, real = (self.head(t)[:, n - 1] for t in taps)
-            loss = asd_discriminator_loss(fake, real)
-        penalty = self.penalty(n, cond, sides, rng) if c['gamma'] else loss.new_zeros(())
-        for opts in self.optimizers.values():
-            for opt in opts: opt.zero_grad(set_to_none=True)
-        (loss + c['gamma'] / 2 * penalty).backward()
+    def discriminator_step(self, videos, n, labels, seed, i, j):
+        "One update of the head (and, if `live`, of the fake score) on n-step videos (a part per turn) and their partners."
+        c = self.config
+        self.forget('head', 'fake')
+        for rng, x in zip(self.team.each_turn(stream(self.seed, 'discriminator', i, j)), videos):
+            cond, sides = self.share(labels), self.pair(x, n, labels, seed, rng)
+            with autocast(self.device, self.fast):
+                with torch.set_grad_enabled(c['live']): taps = [self.fake.read(y, s, cond, self.head.taps)[1] for y, s in sides]
+                fake, real = (self.head(t)[:, n - 1] for t in taps)
+                loss = asd_discriminator_loss(fake, real)
+            penalty = self.penalty(n, cond, sides, rng) if c['gamma'] else loss.new_zeros(())
+            ((loss + c['gamma'] / 2 * penalty) / self.team.turns).backward()
         norm = self.apply('head', i, c['warmup'], c['decay'])
         if c['live']: self.apply('fake', i, c['warmup'], c['decay'])
         gap = (real - fake).detach()
@@ -222,5 +227,5 @@ class AsdStage(DmdStage):
             def score(z):
                 with torch.no_grad(): taps = self.fake.read(z, sigma, cond, self.head.taps)[1]
                 return self.head(taps)[:, n - 1]
-            total = total + slope_finite(score, y, score(y), randn(y.shape, rng, self.device)).mean()
+            total = total + slope_finite(score, y, score(y), self.share(randn(self.shape, rng))).mean()
         return total

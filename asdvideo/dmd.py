@@ -49,7 +49,7 @@ def pull(
     "A loss whose derivative with respect to x is g / numel (the papers' pseudo-loss)."
     return .5 * (x - (x - g).detach()).square().mean()
 
-# %% ../nbs/10_dmd.ipynb #5babc0a5
+# %% ../nbs/10_dmd.ipynb #fb1c88bc
 class DmdStage(Stage):
     "Distil a causal student by distribution matching on its own rollouts (Self-Forcing with DMD)."
     name = 'dmd'
@@ -88,43 +88,46 @@ class DmdStage(Stage):
 
     def videos(self, n, labels, seed, grad=False):
         "The student's n-step videos for the noise of a seed."
-        cond = labels.to(self.device)
-        noise = Noise(self.shape, seed, self.preset.chunk, device=self.device)
+        noise = Noise(self.shape, seed, self.preset.chunk, device=self.device, share=self.team.share)
         schedule = uniform(self.levels, n, len(noise.sizes))
         if self.config['first_full']: schedule[0] = self.levels
-        with autocast(self.device, self.fast): return rollout(self.student, noise, schedule, cond, grad)
+        with autocast(self.device, self.fast): return rollout(self.student, noise, schedule, self.share(labels), grad)
 
-    def levels_and_noise(self, x, rng, shift=None):
-        "A random noise level per video, and noise like x."
-        return draw_sigma(*x.shape[:2], rng, shift or self.preset.shift, device=self.device), randn(x.shape, rng, self.device)
+    def levels_and_noise(self, rng, shift=None):
+        "A random noise level per video, and noise like the videos."
+        return self.share(draw_sigma(*self.shape[:2], rng, shift or self.preset.shift)), self.share(randn(self.shape, rng))
 
     def fake_cond(self, labels, n):
         "What the fake score is told about videos with these labels and step count."
-        return (labels + n * self.teacher.labels * self.config['per_step']).to(self.device)
+        return self.share(labels + n * self.teacher.labels * self.config['per_step'])
 
     def gradient(self, x, n, labels, seed, rng, i):
-        "The derivative of the student's loss in step i with respect to its videos from this noise, and what to log."
+        "The derivative of the student's loss in step i with respect to its videos x from this noise, and what to log."
         fake = lambda xt, sigma, cond: self.fake(xt, sigma, self.fake_cond(labels, n))
-        with autocast(self.device, self.fast): g = dmd_grad(x, self.real, fake, labels.to(self.device), *self.levels_and_noise(x, rng), self.config['floor'])
+        with autocast(self.device, self.fast): g = dmd_grad(x, self.real, fake, self.share(labels), *self.levels_and_noise(rng), self.config['floor'])
         return g / g.numel(), {f'dmd_{n}': g.abs().mean()}
 
     def generator_step(self, i):
         "One update of the student; the gradient enters its rollout once."
         c, (n, labels, seed, rng) = self.config, self.draw('generator', i)
-        x = self.videos(n, labels, seed, grad=True)
-        grad, logs = self.gradient(x.detach(), n, labels, seed, rng, i)
-        for opt in self.optimizers['student']: opt.zero_grad(set_to_none=True)
-        x.backward(grad)
+        self.forget('student')
+        for rng in self.team.each_turn(rng):
+            x = self.videos(n, labels, seed, grad=True)
+            grad, logs = self.gradient(x.detach(), n, labels, seed, rng, i)
+            x.backward(grad / self.team.turns)
         return {**logs, f'range_{n}': x.detach().abs().mean(), 'norm': self.apply('student', i, c['warmup'], c['decay'], since=c['critic_warmup'])}
 
     def follow(self, i, j):
-        "One update of the fake score on fresh videos: these, how they were drawn, and what to log."
+        "One update of the fake score on fresh videos: these (a part per turn), how they were drawn, and what to log."
         n, labels, seed, rng = self.draw('critic', i, j)
-        x = self.videos(n, labels, seed)
-        sigma, eps = self.levels_and_noise(x, rng)
-        with autocast(self.device, self.fast): loss = flow_loss(self.fake, x, eps, sigma, self.fake_cond(labels, n)).mean()
-        norm = self.update('fake', loss, i, self.config['warmup'], self.config['decay'])
-        return x, n, labels, seed, {f'loss_fake_{n}': loss.detach(), 'norm_fake': norm}
+        self.forget('fake'); videos = []
+        for rng in self.team.each_turn(rng):
+            x = self.videos(n, labels, seed)
+            sigma, eps = self.levels_and_noise(rng)
+            with autocast(self.device, self.fast): loss = flow_loss(self.fake, x, eps, sigma, self.fake_cond(labels, n)).mean()
+            (loss / self.team.turns).backward(); videos.append(x)
+        norm = self.apply('fake', i, self.config['warmup'], self.config['decay'])
+        return videos, n, labels, seed, {f'loss_fake_{n}': loss.detach(), 'norm_fake': norm}
 
     def critic_step(self, i, j):
         "Update j of the critics in step i."

@@ -422,7 +422,7 @@ def only_the_last_jump():
     again = torch.cat(parts, 1)
     return max(error(video, again), error(weights_grad(net, probe(video)), weights_grad(net, probe(again))))
 
-# %% ../nbs/16_exact.ipynb #96a2664c
+# %% ../nbs/16_exact.ipynb #f8e50ab1
 def hermite(
     variables:int # independent standard normals
 ):
@@ -520,11 +520,12 @@ def penalty_limit():
 @identity('the strength makes the adversarial gradient as long as asked, then stays, and never exceeds its cap', '11_asd', 1e-6)
 def strength_is_a_ratio():
     a, g = clip()[0], 3 * clip(seed=1)[0]
-    strength = asd.Strength(.2, calibrate=1, cap=3.)
-    push, later, capped = strength(a, g), strength(2 * a, g), strength(100 * a, g)
-    return max(error(push.norm() / g.norm(), .2), error(later, 2 * push), error(capped.norm() / g.norm(), .6), error(push / push.norm(), a / a.norm()))
+    strength = asd.Strength(.2, videos=len(g), cap=3.).double()
+    before, push, later, capped = strength(a, g), strength(a, 9 * g), strength(2 * a, g), strength(100 * a, g)
+    wanted = .2 * (g.square().sum() / len(g)).sqrt()
+    return max(error(before, 0 * a), error(push.norm() / g.norm(), .2), error(later, 2 * push), error(capped.flatten(1).norm(dim=1), 3 * wanted.expand(len(a))), error(push / push.norm(), a / a.norm()))
 
-# %% ../nbs/16_exact.ipynb #1d22ef6b
+# %% ../nbs/16_exact.ipynb #cf3f8122
 TINY = train.Preset(size=8, frames=4, patch=4, width=24, depth=2, heads=2)
 
 def tiny_stage(kind, **settings):
@@ -566,7 +567,7 @@ def generator_step_is_dmd():
     ours = gradients_of(stage, 'student', lambda: stage.generator_step(0))
     n, labels, seed, rng = stage.draw('generator', 0)
     x = stage.videos(n, labels, seed, grad=True)
-    g = dmd.dmd_grad(x.detach(), stage.real, stage.fake, labels, *stage.levels_and_noise(x, rng), stage.config['floor'])
+    g = dmd.dmd_grad(x.detach(), stage.real, stage.fake, labels, *stage.levels_and_noise(rng), stage.config['floor'])
     return error(ours, torch.autograd.grad(dmd.pull(x, g), list(stage.student.parameters())))
 
 @identity("the fake score's gradient in a critic step is that of flow matching on the student's videos, in DMD and in ASD", '10_dmd', 1e-6)
@@ -576,7 +577,7 @@ def critic_step_is_flow_matching():
         stage = tiny_stage(kind)
         n, labels, seed, rng = stage.draw('critic', 0, 0)
         x = stage.videos(n, labels, seed)
-        sigma, eps = stage.levels_and_noise(x, rng)
+        sigma, eps = stage.levels_and_noise(rng)
         truth = torch.autograd.grad(teacher.flow_loss(stage.fake, x, eps, sigma, labels).mean(), list(stage.fake.parameters()))
         worst = max(worst, error(gradients_of(stage, 'fake', lambda: stage.follow(0, 0)), truth))
     return worst
@@ -595,7 +596,7 @@ def discriminator_step_is_its_loss():
         head = torch.autograd.grad(loss + .35 * slopes, list(stage.head.parameters()), retain_graph=True)
         backbone = torch.autograd.grad(loss, list(stage.fake.parameters()), materialize_grads=True, allow_unused=True)
         stage.fake.zero_grad()
-        ours = gradients_of(stage, 'head', lambda: stage.discriminator_step(x, n, labels, seed, 0, 0))
+        ours = gradients_of(stage, 'head', lambda: stage.discriminator_step([x], n, labels, seed, 0, 0))
         scale = max(g.abs().max().item() for g in head)
         worst = max(worst, error(ours, head) / scale)
         mine = [torch.zeros_like(p) if p.grad is None else p.grad for p in stage.fake.parameters()]
@@ -618,11 +619,12 @@ def partners():
 
 @identity('with strength 0 the ASD gradient is the DMD gradient, bit for bit; with strength it adds the asked share', '11_asd', 1e-5)
 def asd_contains_dmd():
-    def gradient(kind, **settings):
-        stage = tiny_stage(kind, **settings)
-        return stage.gradient(randn((2, 4, 1, 8, 8), stream(0, 'x')), *stage.draw('generator', 0), 0)[0]
-    plain, none, some = gradient(dmd.DmdStage), gradient(asd.AsdStage, ratio=0.), gradient(asd.AsdStage, ratio=.1)
-    return max(0. if torch.equal(plain, none) else math.inf, abs((some - plain).norm() / plain.norm() - .1).item())
+    def gradient(stage, i): return stage.gradient(randn((2, 4, 1, 8, 8), stream(0, 'x')), *stage.draw('generator', 0), i)[0]
+    plain, none, some = tiny_stage(dmd.DmdStage), *(tiny_stage(asd.AsdStage, ratio=r, calibrate=1) for r in (0., .1))
+    without = all(torch.equal(gradient(stage, i), gradient(plain, i)) for stage, i in ((none, 0), (none, 1), (some, 0)))     # step 0 only measures
+    measured = some.strength.sums.clone()
+    share = (gradient(some, 1) - gradient(plain, 1)).norm() / gradient(plain, 1).norm()
+    return abs(share - .1).item() if without and torch.equal(some.strength.sums, measured) else math.inf
 
 @identity('every step count has its turn, and two methods with one seed make the same draws', '10_dmd')
 def draws_are_shared():

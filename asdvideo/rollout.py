@@ -22,7 +22,7 @@ def uniform(
     "The same n steps for every chunk."
     return [n_steps(levels, n, reading)] * chunks
 
-# %% ../nbs/08_rollout.ipynb #5f56300b
+# %% ../nbs/08_rollout.ipynb #516bb420
 class Noise:
     "Noise of a rollout by chunk and step: `noise(i, k)` is always the same tensor."
     def __init__(self,
@@ -30,11 +30,12 @@ class Noise:
         seed:int,            # two rollouts with equal seeds share their noise
         chunk:int,           # frames per chunk
         first:int|None=None, # frames of the first chunk
-        device='cpu', dtype=torch.float32
+        device='cpu', dtype=torch.float32,
+        share=None           # takes our part of the noise for a whole batch, see `Team.share`
     ):
         ends = chunk_ends(shape[1], chunk, first)
         self.sizes = [b - a for a, b in zip([0] + ends, ends)]
-        self.shape, self.seed, self.device, self.dtype = tuple(shape), seed, device, dtype
+        self.shape, self.seed, self.device, self.dtype, self.share = tuple(shape), seed, device, dtype, share or (lambda x: x)
 
     def __call__(self,
         i:int, # chunk
@@ -42,7 +43,7 @@ class Noise:
     )->torch.Tensor:
         "The noise (b, frames of the chunk, c, h, w) at this address."
         shape = (self.shape[0], self.sizes[i], *self.shape[2:])
-        return randn(shape, stream(self.seed, 'noise', i, k), self.device, self.dtype)
+        return self.share(randn(shape, stream(self.seed, 'noise', i, k))).to(self.device, self.dtype)
 
 # %% ../nbs/08_rollout.ipynb #8884997a
 def denoise_chunk(

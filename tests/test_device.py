@@ -29,7 +29,7 @@ STAGES = {
     'judge': lambda **k: JudgeStage(**k), 'teacher': lambda **k: TeacherStage(**k), 'ar': lambda **k: ArStage(NET, **k),
     'init': lambda **k: InitStage(NET, PathsOfNoise(), **k), 'init forced': lambda **k: InitStage(NET, PathsOfNoise(), forced=True, **k),
     'dmd': lambda **k: DmdStage(NET, NET, **QUICK, **k), 'dmd per step': lambda **k: DmdStage(NET, NET, per_step=True, **QUICK, **k), 'dmd only 2': lambda **k: DmdStage(NET, NET, only=2, first_full=True, guidance=1., **QUICK, **k),
-    **{f'asd {p}{" switches" * on}': lambda p=p, on=on, **k: AsdStage(NET, NET, asd_after=0, partner=p, shared_noise=on, shared_time=on, live=on, **QUICK, **k)
+    **{f'asd {p}{" switches" * on}': lambda p=p, on=on, **k: AsdStage(NET, NET, asd_after=0, calibrate=1, partner=p, shared_noise=on, shared_time=on, live=on, **QUICK, **k)
        for p in PARTNERS for on in (False, True)},
 }
 
@@ -67,5 +67,5 @@ def test_the_stand_in_can_fail():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
 @pytest.mark.parametrize('fast', (False, True))
 def test_cuda_step_equals_cpu_step(fast):
-    a, b = (AsdStage(TINY.network(), TINY.network(), preset=TINY, device=d, batch=2, steps=4, critic_warmup=0, critic_updates=1, asd_after=0, fast=f) for d, f in (('cpu', False), ('cuda', fast)))
+    a, b = (AsdStage(TINY.network(), TINY.network(), preset=TINY, device=d, batch=2, steps=4, critic_warmup=0, critic_updates=1, asd_after=0, calibrate=1, fast=f) for d, f in (('cpu', False), ('cuda', fast)))
     for k, v in a.step(0).items(): torch.testing.assert_close(torch.as_tensor(v), torch.as_tensor(b.step(0)[k]).cpu(), atol=.1 if fast else 1e-4, rtol=.1)
