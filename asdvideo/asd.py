@@ -142,7 +142,7 @@ class Strength(nn.Module):
         push = push * (longest / push.norm(dim=2, keepdim=True).clamp(min=1e-30)).clamp(max=1)
         return (push * ~measuring[:, None]).view_as(adversarial)
 
-# %% ../nbs/11_asd.ipynb #70a7ba42
+# %% ../nbs/11_asd.ipynb #4def5591
 PARTNERS = ('next', 'last', 'data')
 
 class AsdStage(DmdStage):
@@ -187,7 +187,7 @@ class AsdStage(DmdStage):
     def gradient(self, x, n, labels, seed, rng, i):
         total, logs = super().gradient(x, n, labels, seed, rng, i)
         if n > self.top or i < self.config['asd_after']: return total, logs
-        x, cond = x.requires_grad_(), self.share(labels)
+        x, cond = x.requires_grad_(), self.cond(labels)
         (yf, sf), (yr, sr) = self.pair(x, n, labels, seed, rng)
         with autocast(self.device, self.fast):
             fake = step_logit(self.fake, self.head, yf, sf, cond, n)
@@ -208,7 +208,7 @@ class AsdStage(DmdStage):
         c = self.config
         self.forget('head', 'fake')
         for rng, x in zip(self.team.each_turn(stream(self.seed, 'discriminator', i, j)), videos):
-            cond, sides = self.share(labels), self.pair(x, n, labels, seed, rng)
+            cond, sides = self.cond(labels), self.pair(x, n, labels, seed, rng)
             with autocast(self.device, self.fast):
                 with torch.set_grad_enabled(c['live']): taps = [self.fake.read(y, s, cond, self.head.taps)[1] for y, s in sides]
                 fake, real = (self.head(t)[:, n - 1] for t in taps)

@@ -13,7 +13,7 @@ import torch
 from .core import require
 from .dit import DiT, chunk_ends
 
-# %% ../nbs/07_causal.ipynb #9f6dd07c
+# %% ../nbs/07_causal.ipynb #fb70aae5
 def causal(
     net:DiT,                # a bidirectional (or any) network
     chunk:int=2,            # frames per chunk
@@ -32,8 +32,11 @@ def causal(
 def trainable(
     net:torch.nn.Module # any network
 )->torch.nn.Module:
-    "A copy with gradients on."
-    return copy.deepcopy(net).train().requires_grad_(True)
+    "A copy with gradients on; of a network with low-rank additions (peft), only theirs."
+    twin = copy.deepcopy(net).train()
+    low_rank = [p for name, p in twin.named_parameters() if 'lora_' in name]
+    for p in low_rank or twin.parameters(): p.requires_grad_(True)
+    return twin
 
 def student_of(
     net,      # a network, causal or not

@@ -74,7 +74,7 @@ def generate(
         else: parts.append(rollout(net, noise, named_schedule(steps, p.levels(), len(noise.sizes)), cond))
     return torch.cat(parts).clamp(-1, 1).cpu()
 
-# %% ../nbs/14_chain.ipynb #2b289132
+# %% ../nbs/14_chain.ipynb #6dfa4ac8
 ORDER = ('judge', 'teacher', 'paths', 'init', 'dmd', 'asd')
 
 def runs_path(
@@ -120,7 +120,7 @@ def train(
     "Train one stage to the end, continuing an unfinished run, and publish its weights; the files written."
     if name == 'paths': return [train_paths(preset, **settings)]
     folder, out = Path(folder or runs_path(name)), Path(out or data_path('weights'))
-    if restart: (folder/'state.safetensors').unlink(missing_ok=True)
+    if restart and not getattr(settings.get('team'), 'rank', 0): (folder/'state.safetensors').unlink(missing_ok=True)
     stage = make_stage(name, preset, **settings)
     record = fit(stage, folder)
     nets = {'judge': {'judge': 'net'}, 'teacher': {'teacher': 'net_ema'}, 'ar': {'ar': 'net_ema'}, 'init': {'init': 'net_ema'},

@@ -49,19 +49,20 @@ def pull(
     "A loss whose derivative with respect to x is g / numel (the papers' pseudo-loss)."
     return .5 * (x - (x - g).detach()).square().mean()
 
-# %% ../nbs/10_dmd.ipynb #fb1c88bc
+# %% ../nbs/10_dmd.ipynb #2d2dd2ab
 class DmdStage(Stage):
     "Distil a causal student by distribution matching on its own rollouts (Self-Forcing with DMD)."
     name = 'dmd'
     def __init__(self,
         start, teacher, fake=None,                      # the initialised student, the teacher; where the fake score starts, a copy of the teacher if None
-        batch:int=32, steps:int=600,                    # videos per update; steps of one student update each
+        batch:int=32, steps:int=400,                    # videos per update; steps of one student update each
         lr:float=1e-4, lr_fake:float=4e-4,              # student, fake score
         critic_updates:int=4, critic_warmup:int=75,     # of the fake score per step; steps before the student moves
         guidance:float=3., ema:float=.99,               # of the teacher; running average of the student
         warmup:int=50, decay:float=.6, floor:float=.02, # of the learning rates, see `lr_factor`; of the normaliser
         only:int=0, first_full:bool=False,              # always this step count; full list for the first chunk in training
         per_step:bool=False,                            # the fake score knows n (its label table has a row per n and label)
+        texts=None,                                     # embeddings (i, l, d) of i prompts; a label is then the number of a prompt
         **more                                          # other settings, and those of `Stage`
     ):
         settings = dict(batch=batch, lr=lr, lr_fake=lr_fake, critic_updates=critic_updates, critic_warmup=critic_warmup, guidance=guidance,
@@ -69,10 +70,11 @@ class DmdStage(Stage):
         super().__init__(steps=steps, **settings, **more)
         self.given(start=start, teacher=teacher)
         p = self.preset
-        self.levels, self.shape = p.levels(), (batch, p.frames, teacher.channels, p.size, p.size)
+        self.levels, self.shape, self.texts = p.levels(), p.shape(batch, teacher.channels), texts
+        self.labels = teacher.labels if texts is None else len(texts)
         require(0 <= only <= len(self.levels), f'only={only}', f'0 (all step counts) to {len(self.levels)}')
         self.teacher = copy.deepcopy(teacher)
-        if isinstance(teacher, torch.nn.Module): self.teacher.to(self.device).eval().requires_grad_(False)
+        if isinstance(teacher, torch.nn.Module): self.teacher = self.team.shard(self.teacher.to(self.device).eval().requires_grad_(False))
         self.real = guided(self.teacher, guidance)
         self.student = self.add('student', student_of(start, p.chunk), lr, ema, muon=False, betas=(0., .99))
         fake = trainable(fake or teacher)
@@ -83,7 +85,7 @@ class DmdStage(Stage):
         k = i if kind == 'generator' else j
         order = torch.randperm(len(self.levels), generator=stream(self.seed, kind, 'order', 0 if kind == 'generator' else i, k // len(self.levels)))
         rng = stream(self.seed, kind, i, j)
-        labels, seed = torch.randint(self.teacher.labels, self.shape[:1], generator=rng), int(torch.randint(2 ** 60, (), generator=rng))
+        labels, seed = torch.randint(self.labels, self.shape[:1], generator=rng), int(torch.randint(2 ** 60, (), generator=rng))
         return self.config['only'] or int(order[k % len(order)]) + 1, labels, seed, rng
 
     def videos(self, n, labels, seed, grad=False):
@@ -91,7 +93,15 @@ class DmdStage(Stage):
         noise = Noise(self.shape, seed, self.preset.chunk, device=self.device, share=self.team.share)
         schedule = uniform(self.levels, n, len(noise.sizes))
         if self.config['first_full']: schedule[0] = self.levels
-        with autocast(self.device, self.fast): return rollout(self.student, noise, schedule, self.share(labels), grad)
+        cond = self.cond(labels)
+        with autocast(self.device, self.fast):
+            if hasattr(self.student, 'prepare') and not grad: cond = self.student.prepare(cond)     # the keys of a text, once for all passes
+            return rollout(self.student, noise, schedule, cond, grad)
+
+    def cond(self, labels):
+        "What the networks are told: our share of the labels, or the texts they stand for."
+        labels = self.team.share(labels)
+        return (labels if self.texts is None else self.texts[labels]).to(self.device)
 
     def levels_and_noise(self, rng, shift=None):
         "A random noise level per video, and noise like the videos."
@@ -99,12 +109,12 @@ class DmdStage(Stage):
 
     def fake_cond(self, labels, n):
         "What the fake score is told about videos with these labels and step count."
-        return self.share(labels + n * self.teacher.labels * self.config['per_step'])
+        return self.cond(labels + n * self.labels * self.config['per_step'])
 
     def gradient(self, x, n, labels, seed, rng, i):
         "The derivative of the student's loss in step i with respect to its videos x from this noise, and what to log."
         fake = lambda xt, sigma, cond: self.fake(xt, sigma, self.fake_cond(labels, n))
-        with autocast(self.device, self.fast): g = dmd_grad(x, self.real, fake, self.share(labels), *self.levels_and_noise(rng), self.config['floor'])
+        with autocast(self.device, self.fast): g = dmd_grad(x, self.real, fake, self.cond(labels), *self.levels_and_noise(rng), self.config['floor'])
         return g / g.numel(), {f'dmd_{n}': g.abs().mean()}
 
     def generator_step(self, i):

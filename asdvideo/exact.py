@@ -16,15 +16,15 @@ __all__ = ['IDENTITIES', 'D', 'LAYOUTS', 'LEVELS', 'TINY', 'identity', 'error', 
            'tie_is_log_two', 'adversarial_signs', 'small_head', 'one_row', 'penalty_limit', 'strength_is_a_ratio',
            'tiny_stage', 'moved', 'who_moves_whom', 'gradients_of', 'generator_step_is_dmd',
            'critic_step_is_flow_matching', 'discriminator_step_is_its_loss', 'partners', 'asd_contains_dmd',
-           'draws_are_shared', 'verify', 'report']
+           'draws_are_shared', 'wan_case', 'wan_is_diffusers', 'wan_is_causal', 'verify', 'report']
 
-# %% ../nbs/16_exact.ipynb #e478f011
+# %% ../nbs/16_exact.ipynb #e4f84719
 import math, time, warnings
 
 import torch
 import torch.nn.functional as F
 
-from . import asd, causal, dit, dmd, ffe, flow, init, rollout, teacher, train
+from . import asd, causal, dit, dmd, ffe, flow, init, rollout, teacher, train, wan
 from .core import randn, stream
 
 # %% ../nbs/16_exact.ipynb #0e4bc592
@@ -634,6 +634,31 @@ def draws_are_shared():
     addresses = [(k, i, j) for k in ('generator', 'critic') for i in range(3) for j in range(2)]
     draws = [[(n, labels.tolist(), seed) for n, labels, seed, _ in (stage.draw(*address) for address in addresses)] for stage in (a, b)]
     return 0. if turns == [[1, 2, 3, 4]] * 6 and draws[0] == draws[1] and len({d[2] for d in draws[0]}) == len(addresses) else math.inf
+
+# %% ../nbs/16_exact.ipynb #f8615841
+def wan_case():
+    "A tiny Wan in double precision, latents, levels and text."
+    net = dit.shaken(wan.make_wan()).to(D)
+    return net, randn((2, 4, 4, 8, 8), stream(0, 'latents'), dtype=D), .05 + .9 * torch.rand(2, 4, generator=stream(0, 'levels'), dtype=D), randn((2, 6, 16), stream(0, 'text'), dtype=D)
+
+@identity("the wrapped Wan transformer equals diffusers' own forward, one time per video or per frame, values and gradients of all weights", '30_wan', 1e-4)
+def wan_is_diffusers():
+    (net, x, s, text), worst = wan_case(), 0.
+    for levels, times in ((torch.full_like(s, .7), torch.full((2,), 700., dtype=D)), (s, (1000 * s).repeat_interleave(16, 1))):
+        ours, theirs = net(x, levels, text)[0], net.model(x.transpose(1, 2), times, text, return_dict=False)[0].transpose(1, 2)
+        worst = max(worst, error(ours, theirs), error(weights_grad(net, probe(ours)), weights_grad(net, probe(theirs))) / 10)
+    return worst
+
+@identity('a causal Wan: one chunk is bidirectional, masked equals cached, a prepared text changes nothing', '30_wan', 1e-9)
+def wan_is_causal():
+    net, x, s, text = wan_case()
+    net.requires_grad_(False)
+    pairs = [(causal.causal(net, 4)(x, s, text)[0], net(x, s, text)[0])]
+    for layout in (dict(chunk=1), dict(chunk=2), dict(chunk=3, first=1), dict(chunk=1, window=2, sink=1)):
+        one = causal.causal(net, **layout)
+        pairs.append((causal.by_chunks(one, x, s, text), one(x, s, text)[0]))
+        with torch.no_grad(): pairs.append((one(x, s, one.prepare(text))[0], one(x, s, text)[0]))
+    return max(error(a, b) for a, b in pairs)
 
 # %% ../nbs/16_exact.ipynb #4c81818f
 def verify(

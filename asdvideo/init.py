@@ -104,7 +104,7 @@ def with_history(
     "A denoiser of whole videos in which every chunk sees the clean chunks before it."
     return lambda xt, sigma, cond=None, cache=None, start=0: model(xt, sigma, cond, clean=clean)
 
-# %% ../nbs/09_init.ipynb #cb3487c2
+# %% ../nbs/09_init.ipynb #0a85c8fe
 class InitStage(Stage):
     "Train a causal student to jump to the end of recorded paths."
     name = 'init'
@@ -144,8 +144,11 @@ class ArStage(TeacherStage):
         self.given(start=start)
 
     def step(self, i):
-        x0, eps, _, cond = self.batch()
         k = self.settings
-        sigma = draw_sigma(*x0.shape[:2], self.generator, k['shift'], chunk=self.preset.chunk, device=self.device)
-        with autocast(self.device, self.fast): loss = flow_loss(self.net, x0, eps, sigma, cond, clean=x0).mean()
-        return {'loss': loss.detach(), 'norm': self.update('net', loss, i, k['warmup'], k['decay'])}
+        self.forget('net')
+        for rng in self.team.each_turn(self.generator):
+            x0, eps, _, cond = self.batch()
+            sigma = self.share(draw_sigma(k['batch'], x0.shape[1], rng, k['shift'], chunk=self.preset.chunk))
+            with autocast(self.device, self.fast): loss = flow_loss(self.net, x0, eps, sigma, cond, clean=x0).mean()
+            (loss / self.team.turns).backward()
+        return {'loss': loss.detach(), 'norm': self.apply('net', i, k['warmup'], k['decay'])}

@@ -25,7 +25,7 @@ def flow_loss(
     v, _ = model(add_noise(x0, eps, sigma), sigma, cond, **layout)
     return (v - (eps - x0)).square().flatten(1).mean(1)
 
-# %% ../nbs/06_teacher.ipynb #98864b57
+# %% ../nbs/06_teacher.ipynb #219f28da
 class TeacherStage(Stage):
     "Train a bidirectional network on clips by flow matching."
     name = 'teacher'
@@ -43,17 +43,20 @@ class TeacherStage(Stage):
         self.net = compiled(net, self.fast)
 
     def batch(self):
-        "Clips and noise (b, f, c, h, w), levels (b, f) and partly hidden labels (b,), on the device."
-        k, s, dev = self.settings, self.generator, self.device
+        "Our share of clips and noise (b, f, c, h, w), levels (b, f) and partly hidden labels (b,), on the device."
+        k, s = self.settings, self.generator
         x0, cond = self.world.sample(k['batch'], s)
         hidden = torch.rand(len(cond), generator=s) < k['drop']
         cond = cond.masked_fill(hidden, self.networks['net'].labels)
-        return x0.to(dev), randn(x0.shape, s, dev), draw_sigma(*x0.shape[:2], s, k['shift'], device=dev), cond.to(dev)
+        return [self.share(t) for t in (x0, randn(x0.shape, s), draw_sigma(*x0.shape[:2], s, k['shift']), cond)]
 
     def step(self, i):
-        x0, eps, sigma, cond = self.batch()
-        with autocast(self.device, self.fast): loss = flow_loss(self.net, x0, eps, sigma, cond)
-        norm = self.update('net', loss.mean(), i, self.settings['warmup'], self.settings['decay'])
+        self.forget('net')
+        for _ in self.team.each_turn(self.generator):
+            x0, eps, sigma, cond = self.batch()
+            with autocast(self.device, self.fast): loss = flow_loss(self.net, x0, eps, sigma, cond)
+            (loss.mean() / self.team.turns).backward()
+        norm = self.apply('net', i, self.settings['warmup'], self.settings['decay'])
         high, loss = sigma[:, 0] > .7, loss.detach()
         share = lambda w: (loss * w).sum() / w.sum()
         return {'loss': loss.mean(), 'loss_high': share(high), 'loss_low': share(~high), 'norm': norm}

@@ -18,7 +18,7 @@ from .data import MovingDigits
 from .dit import DiT
 from .flow import step_list
 
-# %% ../nbs/05_train.ipynb #26f5aa4f
+# %% ../nbs/05_train.ipynb #8868076d
 @dataclass(frozen=True)
 class Preset:
     "What all stages of a chain share: the clips, the network, the student's step list."
@@ -26,6 +26,9 @@ class Preset:
     patch:int=8; width:int=160; depth:int=4; heads:int=5  # network
     max_steps:int=4; shift:float=3.                       # N, and the timestep shift of step list, samplers and losses
 
+    def shape(self, batch:int, channels:int)->tuple:
+        "Of a batch of videos."
+        return batch, self.frames, channels, self.size, self.size
     def world(self, part:str='train'):
         "The clips of one part of the digits."
         return MovingDigits(part, self.size, self.frames)
@@ -73,7 +76,7 @@ class Muon(torch.optim.Optimizer):
                 p.mul_(1 - lr * group['weight_decay'])
                 p.add_(orthogonalize(p.grad.lerp(mean, m)), alpha=-lr * .2 * max(p.shape) ** .5)
 
-# %% ../nbs/05_train.ipynb #9120a229
+# %% ../nbs/05_train.ipynb #e506ccac
 def make_optimizers(
     net:torch.nn.Module,  # with the parameters to train
     lr:float,             # for both
@@ -82,9 +85,9 @@ def make_optimizers(
     weight_decay:float=.01
 )->list:
     "Muon for the blocks' matrices and AdamW for the rest. The base rate is kept in each group as `base_lr`."
-    inner = [p for name, p in net.named_parameters() if muon and 'blocks.' in name and p.dim() == 2 and min(p.shape) > 16]
+    inner = [p for name, p in net.named_parameters() if p.requires_grad and muon and 'blocks.' in name and p.dim() == 2 and min(p.shape) > 16]
     mine = {id(p) for p in inner}
-    rest = [p for p in net.parameters() if id(p) not in mine]
+    rest = [p for p in net.parameters() if p.requires_grad and id(p) not in mine]
     opts = [torch.optim.AdamW(rest, lr=lr, betas=betas, weight_decay=weight_decay)]
     if inner: opts.append(Muon(inner, lr=lr, weight_decay=weight_decay))
     for opt in opts:
@@ -114,7 +117,7 @@ def clip_gradients(
     for p in params: p.grad.mul_(scale.view(-1, *[1] * (p.dim() - 1)))
     return norm.max()
 
-# %% ../nbs/05_train.ipynb #3369aab3
+# %% ../nbs/05_train.ipynb #55ec6d95
 @torch.no_grad()
 def average(
     mean:torch.nn.Module, net:torch.nn.Module, # the running average, changed in place, and the network that is trained
@@ -147,7 +150,11 @@ class Team:
 
     def mean(self, tensors): "Replace tensors by their mean over all processes."
     def total(self, x): "The sum over all processes."; return x
+    def agree(self, logs): "The mean over all processes of a dict of numbers."; return logs
+    def check(self, config): "Raise unless all processes have the same settings."
     def shard(self, net): "Split a network's weights over processes, where that is wanted."; return net
+    def whole(self, tree): "A state with every split tensor in one piece."; return tree
+    def pieces(self, tree, like): "The opposite of `whole`, with the tensors of `like` as pattern."; return tree
 
 class Stage:
     "One training: `networks` and `optimizers` by name, a random stream, and `step(i)`, which returns numbers to log."
@@ -219,21 +226,24 @@ class Stage:
 
     def state(self)->dict:
         "Everything that the next step depends on."
-        return {'networks': {k: dict(n.state_dict()) for k, n in self.networks.items()},
-                'optimizers': {k: [o.state_dict() for o in opts] for k, opts in self.optimizers.items()},
-                'generator': self.generator.get_state()}
+        return self.team.whole({'networks': {k: dict(n.state_dict()) for k, n in self.networks.items()},
+                                'optimizers': {k: [o.state_dict() for o in opts] for k, opts in self.optimizers.items()},
+                                'generator': self.generator.get_state()})
 
     def load(self, state:dict):
         "Continue from a `state`."
-        for k, n in self.networks.items(): n.load_state_dict(state['networks'][k])
+        for k, n in self.networks.items(): n.load_state_dict(self.team.pieces(state['networks'][k], n.state_dict()))
         for k, opts in self.optimizers.items():
-            for opt, s in zip(opts, state['optimizers'][k]): opt.load_state_dict(s)
+            for opt, s in zip(opts, state['optimizers'][k]):
+                params = [p for g in opt.param_groups for p in g['params']]
+                s['state'] = {i: self.team.pieces(values, dict.fromkeys(values, params[int(i)])) for i, values in s['state'].items()}
+                opt.load_state_dict(s)
         self.generator.set_state(state['generator'])
 
 #| export
 def is_meta(net): return any(p.device.type == 'meta' for p in net.parameters())
 
-# %% ../nbs/05_train.ipynb #c0094e7e
+# %% ../nbs/05_train.ipynb #c0feae5a
 def resume(
     stage:Stage, # a fresh stage
     path:Path    # its state file
@@ -267,14 +277,15 @@ def fit(
     quiet:bool=False          # no progress bar
 )->dict:
     "Train to the end, from the last save if there is one. Returns the record: history, steps done, seconds."
+    stage.team.check(stage.config)
     path = Path(folder)/'state.safetensors' if folder else None
     record = resume(stage, path) if path else {'done': 0, 'seconds': 0., 'history': []}
     def save():
-        tensors, skeleton = flatten(stage.state())
-        save_tensors(path, tensors, {'config': stage.config, 'skeleton': skeleton, 'record': record})
+        tensors, skeleton = flatten(stage.state())      # everyone takes part, one writes
+        if stage.team.rank == 0: save_tensors(path, tensors, {'config': stage.config, 'skeleton': skeleton, 'record': record})
     began, saved, window = time.time() - record['seconds'], time.time(), []
     last = stage.steps if stop_after is None else min(stage.steps, stop_after)
-    with Progress(stage.steps, stage.name, record['done'], quiet) as bar:
+    with Progress(stage.steps, stage.name, record['done'], quiet or stage.team.rank > 0) as bar:
         while record['done'] < last:
             window.append({k: float(v) for k, v in stage.step(record['done']).items()})
             norms = {k: v for k, v in window[-1].items() if k.startswith('norm')}
@@ -283,13 +294,13 @@ def fit(
             record['done'] += 1
             bar.step(**{k: v for k, v in window[-1].items() if 'loss' in k})
             if record['done'] % log_every and record['done'] < last: continue
-            record['history'].append({'step': record['done'], **means(window)})
+            record['history'].append({'step': record['done'], **stage.team.agree(means(window))})
             record['seconds'], window = time.time() - began, []
             if path and time.time() - saved > save_seconds: save(); saved = time.time()
     if path: save()
     return record
 
-# %% ../nbs/05_train.ipynb #572c53a5
+# %% ../nbs/05_train.ipynb #819aa8c8
 def publish(
     net:torch.nn.Module, # or its running average
     path,                # the .safetensors file
@@ -297,10 +308,12 @@ def publish(
     record:dict,         # what `fit` returned
     **facts              # anything else worth keeping
 )->Path:
-    "Write a network's weights in fp16 with everything needed to rebuild and to judge it."
+    "Write a network's weights in fp16 with everything needed to rebuild and to judge it. All processes take part, one writes."
     meta = {'network': getattr(net, 'config', {}), 'config': stage.config, 'record': record, **facts,
             'provenance': provenance(stage.device, seconds=round(record['seconds']))}
-    return save_tensors(path, {k: v.half() if v.is_floating_point() else v for k, v in net.state_dict().items()}, meta)
+    tensors = stage.team.whole({k: v.half() if v.is_floating_point() else v for k, v in net.state_dict().items()})
+    if stage.team.rank == 0: save_tensors(path, tensors, meta)
+    return Path(path)
 
 def load_network(
     path,             # a file that `publish` wrote

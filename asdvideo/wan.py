@@ -7,9 +7,10 @@ __all__ = ['TINY_WAN', 'WAN_1_3B', 'WAN_14B', 'NAMES', 'IN_BLOCK', 'PREFIXES', '
            'cross_attention', 'wan_block', 'Text', 'CausalWan', 'make_wan', 'rename', 'strip_prefixes', 'from_original',
            'load_original']
 
-# %% ../nbs/30_wan.ipynb #3e55d86e
+# %% ../nbs/30_wan.ipynb #3a4a0cc7
 import math, re
 from dataclasses import dataclass
+from types import MethodType
 
 import torch
 import torch.nn as nn
@@ -20,7 +21,7 @@ from torch.utils.checkpoint import checkpoint
 from .core import require
 from .dit import frame_mask, rotary_angles, rotate, teacher_mask, visible
 
-# %% ../nbs/30_wan.ipynb #32e48c7c
+# %% ../nbs/30_wan.ipynb #44008b98
 def split(x, heads): return x.unflatten(2, (heads, -1)).transpose(1, 2)
 
 def self_attention(
@@ -36,10 +37,11 @@ def self_attention(
     return attn.to_out[0](y.transpose(1, 2).flatten(2)), (k, v)
 
 def text_keys(
-    attn,             # a block's `attn2`
+    block,            # of diffusers
     text:torch.Tensor # (b, l, d) embedded text
 ):
-    "Keys and values of the text for one block's cross-attention: they depend on nothing else."
+    "Keys and values of the text for a block's cross-attention: they depend on nothing else."
+    attn = block.attn2
     return split(attn.norm_k(attn.to_k(text)), attn.heads), split(attn.to_v(text), attn.heads)
 
 def cross_attention(
@@ -54,7 +56,8 @@ def wan_block(
     block,            # of diffusers
     x:torch.Tensor,   # (b, f, s, d) tokens
     mod:torch.Tensor, # (b, f, 6, d) modulation of each frame
-    keys, angles, mask, past
+    text,             # (b, l, d) embedded text, or its keys from `text_keys`
+    angles, mask, past
 ):
     "One block with modulation per frame: tokens (b, f, s, d), keys and values. The same sums as diffusers' own forward."
     f, flat = x.shape[1], lambda y: y.flatten(1, 2)
@@ -62,16 +65,16 @@ def wan_block(
     y = (block.norm1(x.float()) * (1 + scale1) + shift1).type_as(x)
     y, kv = self_attention(block.attn1, flat(y), angles, mask, past)
     x = (x.float() + y.unflatten(1, (f, -1)) * gate1).type_as(x)
+    keys = text_keys(block, text) if isinstance(text, torch.Tensor) else text
     x = x + cross_attention(block.attn2, flat(block.norm2(x.float()).type_as(x)), keys).unflatten(1, (f, -1))
     y = (block.norm3(x.float()) * (1 + scale2) + shift2).type_as(x)
     return (x.float() + block.ffn(y).float() * gate2).type_as(x), kv
 
-# %% ../nbs/30_wan.ipynb #33f12c73
+# %% ../nbs/30_wan.ipynb #347124e8
 @dataclass
 class Text:
     "A text with its cross-attention keys and values, computed once: for passes without gradients."
-    embedded:torch.Tensor # (b, l, d)
-    keys:list             # per block
+    keys:list # per block
 
 class CausalWan(nn.Module):
     "diffusers' `WanTransformer3DModel` as a denoiser, bidirectional (chunk=None) or block-causal, with the same weights."
@@ -87,24 +90,26 @@ class CausalWan(nn.Module):
         self.chunk, self.first, self.window, self.sink = chunk, first, window, sink
         self.config = dict(width=c.num_attention_heads * c.attention_head_dim, heads=self.heads, depth=c.num_layers, chunk=chunk, first=first, window=window, sink=sink)
         self.register_buffer('null', null, persistent=False)
+        for b in model.blocks: b.causal, b.text_keys = MethodType(wan_block, b), MethodType(text_keys, b)     # methods, so that FSDP can gather a block's weights when they are called
 
     def text(self, cond, batch):
-        "A prepared text from embeddings, from `Text`, or from None."
+        "What each block needs of the text: the keys of a `Text`; else the embedded text, of which it makes its keys itself."
         if isinstance(cond, Text):
             require(not torch.is_grad_enabled(), 'a prepared text in a pass with gradients', 'raw embeddings there', 'The projections of cross-attention would get no gradient.', RuntimeError)
-            return cond
+            return cond.keys
         if cond is None:
             require(self.null is not None, 'cond=None', 'a Wan made with null=..., the embedding of the empty prompt')
             cond = self.null.expand(batch, -1, -1)
         embedded = self.model.condition_embedder.text_embedder(cond)
-        return Text(embedded, [text_keys(b.attn2, embedded) for b in self.model.blocks])
+        return [embedded] * len(self.model.blocks)
 
     @torch.no_grad()
     def prepare(self,
         cond:torch.Tensor # (b, l, d) text embeddings
     )->Text:
         "The text with all its keys, to be used as `cond` for a whole rollout."
-        return self.text(cond, len(cond))
+        embedded = self.text(cond, len(cond))[0]
+        return Text([b.text_keys(embedded) for b in self.model.blocks])
 
     def times(self, sigma, dtype):
         "Per-frame time embedding (b, f, d) and modulation (b, f, 6, d); Wan wants 1000 * sigma."
@@ -128,10 +133,10 @@ class CausalWan(nn.Module):
         cache = visible(cache, f, rows * cols, self.window, self.sink)
         angles = rotary_angles(places, rows, cols, self.model.config.attention_head_dim // 2)
         x = rearrange(self.model.patch_embedding(xt.transpose(1, 2)), 'b d f r q -> b f (r q) d')
-        text, (t, mod), kv, tapped = self.text(cond, len(xt)), self.times(sigma, x.dtype), [], []
+        texts, (t, mod), kv, tapped = self.text(cond, len(xt)), self.times(sigma, x.dtype), [], []
         for i, block in enumerate(self.model.blocks):
-            args = (block, x, mod, text.keys[i], angles, mask, cache[i] if cache else None)
-            x, new = checkpoint(wan_block, *args, use_reentrant=False) if self.model.gradient_checkpointing and torch.is_grad_enabled() else wan_block(*args)
+            args = (x, mod, texts[i], angles, mask, cache[i] if cache else None)
+            x, new = checkpoint(block.causal, *args, use_reentrant=False) if self.model.gradient_checkpointing and torch.is_grad_enabled() else block.causal(*args)
             kv.append(new)
             if i + 1 in taps: tapped.append(x)
         return x, t, tuple(kv), tapped

@@ -64,3 +64,10 @@ def test_notebook_reads_well(path):
     if path.stem != 'index': assert 'You are here' in text[1]
     code = [s for c, s in zip(cells(path), text) if c['cell_type'] == 'code']
     assert len(text) <= 90 and all(len(s.splitlines()) <= 110 for s in code)
+
+
+def test_notebooks_lead_to_each_other():
+    chain = [p.stem for p in NOTEBOOKS if re.match(r'\d', p.stem) and not p.stem.startswith('9')]
+    for before, path, after in zip(chain, chain[1:], chain[2:]):
+        line = next(s for s in sources(ROOT/'nbs'/f'{path}.ipynb') if s.startswith('**You are here.**'))
+        assert line.startswith(f'**You are here.** [{before}]({before}.ipynb) ◂ · ▸ [{after}]({after}.ipynb)'), f'{path}: {line[:90]}'

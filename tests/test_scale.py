@@ -1,0 +1,73 @@
+"Two processes make what one makes, plain or with split weights, and continue each other's work."
+import subprocess, sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from asdvideo.core import load_tensors
+from asdvideo.train import Preset
+
+MEMBER = Path(__file__).parent/'member.py'
+LAUNCH = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2']
+
+
+def launch(how, *args):
+    start = [sys.executable] if how == 'alone' else LAUNCH
+    return subprocess.run([*start, str(MEMBER), *map(str, args)], capture_output=True, text=True)
+
+
+@pytest.fixture(scope='module')
+def train(tmp_path_factory):
+    place = tmp_path_factory.mktemp('scale')
+    def run(how, folder='', stop=6, name=None):
+        out = place/(name or f'{how}{stop}')
+        done = launch(how, out, place/folder if folder else '', how, stop)
+        assert done.returncode == 0, done.stderr[-3000:]
+        tensors, meta = load_tensors(out)
+        return tensors, meta['history']
+    return run
+
+
+@pytest.fixture(scope='module')
+def alone(train): return train('alone')
+
+
+def apart(a, b):
+    assert a[0].keys() == b[0].keys() and len(a[1]) == len(b[1])
+    weights = max((a[0][k] - b[0][k]).abs().max().item() for k in a[0])
+    losses = max(abs(x[k] - y[k]) for x, y in zip(a[1], b[1]) for k in x if 'loss' in k or k.startswith('asd_'))
+    return max(weights, losses)
+
+
+@pytest.mark.parametrize('how', ('together', 'split'))
+def test_two_are_one(train, alone, how):
+    assert apart(alone, train(how)) < 1e-5
+
+
+@pytest.mark.parametrize('first, second', (('split', 'alone'), ('alone', 'split'), ('together', 'split')))
+def test_one_continues_what_two_began(train, alone, first, second):
+    folder = f'{first}-{second}'
+    early, _ = train(first, folder, 3, f'{folder}-3')
+    assert any(not torch.equal(early[k], alone[0][k]) for k in early)
+    assert apart(alone, train(second, folder, 6, f'{folder}-6')) < 1e-5
+
+
+def test_processes_that_disagree(tmp_path):
+    done = launch('together', tmp_path/'x', '', 'together', 6, 'lr=7.')
+    assert done.returncode != 0 and 'lr: ' in done.stderr and 'expected the same settings in all processes' in done.stderr
+
+
+def test_the_command_line_under_a_launcher(tmp_path):
+    data = tmp_path/'data'; data.mkdir()
+    (data/'digits.npz').symlink_to(Path(__file__).parent.parent/'data'/'digits.npz')
+    import os
+    tiny = [f'--set={s}' for s in ('size=16', 'frames=4', 'width=16', 'depth=2', 'heads=1', 'batch=4', 'steps=3')]
+    sums = []
+    for start, folder in ((['-m', 'accelerate.commands.launch', '--num_processes=2', '--cpu', '--mixed_precision=no', '--dynamo_backend=no', '--num_machines=1', '-m', 'asdvideo'], 'two'), (['-m', 'asdvideo'], 'one')):
+        env = {**os.environ, 'ASDVIDEO_DATA': str(data), 'OMP_NUM_THREADS': '1'}
+        done = subprocess.run([sys.executable, *start, 'train', 'teacher', *tiny, '--folder', str(tmp_path/folder), '--out', str(tmp_path/folder)] + ['--device=cpu'] * (folder == 'one'), env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-3000:]
+        sums.append(load_tensors(tmp_path/folder/'state.safetensors')[0])
+    for k in sums[0]:
+        if sums[0][k].is_floating_point(): torch.testing.assert_close(sums[0][k], sums[1][k], atol=1e-5, rtol=1e-4)
