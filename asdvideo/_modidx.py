@@ -44,6 +44,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                 'asdvideo.chain.check_steps': ('chain.html#check_steps', 'asdvideo/chain.py'),
                                 'asdvideo.chain.evaluate': ('chain.html#evaluate', 'asdvideo/chain.py'),
                                 'asdvideo.chain.evaluate_all': ('chain.html#evaluate_all', 'asdvideo/chain.py'),
+                                'asdvideo.chain.evaluate_once': ('chain.html#evaluate_once', 'asdvideo/chain.py'),
                                 'asdvideo.chain.gate': ('chain.html#gate', 'asdvideo/chain.py'),
                                 'asdvideo.chain.generate': ('chain.html#generate', 'asdvideo/chain.py'),
                                 'asdvideo.chain.load': ('chain.html#load', 'asdvideo/chain.py'),

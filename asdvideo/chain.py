@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['CHECKPOINTS', 'GUIDANCE', 'TEACHER_STEPS', 'ORDER', 'load', 'preset_of', 'check_steps', 'generate', 'runs_path',
            'make_stage', 'train_paths', 'train', 'reference', 'evaluate', 'gate', 'real_rows', 'check_gate',
-           'evaluate_all', 'reproduce']
+           'evaluate_once', 'evaluate_all', 'reproduce']
 
-# %% ../nbs/14_chain.ipynb #3a1c3f93
-import inspect, time
+# %% ../nbs/14_chain.ipynb #c4221edd
+import inspect, json, time
 from pathlib import Path
 
 import torch
@@ -127,7 +127,7 @@ def train(
             'dmd': {'dmd': 'student_ema', 'dmd_fake': 'fake'}, 'asd': {'asd': 'student_ema', 'asd_fake': 'fake', 'asd_head': 'head'}}[name]
     return [publish(stage.networks[net], out/f'{file}.safetensors', stage, record) for file, net in nets.items()]
 
-# %% ../nbs/14_chain.ipynb #40e3b67a
+# %% ../nbs/14_chain.ipynb #f0effff2
 def reference(
     part:str='test', n:int=2048, preset:Preset=PRESETS['cpu'], device=None # whose digits; clips; world; see `pick_device`
 )->Reference:
@@ -182,15 +182,24 @@ def check_gate(
     poor = {k: v for k, (v, limit, met) in gate(rows).items() if not met}
     require(not poor, f'{name}: {poor}', 'accuracies above the limits of the gate', 'Train it longer, or go on with force=True.', RuntimeError)
 
+def evaluate_once(
+    name:str, steps, n:int, ref:Reference, device=None # see `evaluate`
+)->dict:
+    "The same, kept in runs/rows, so that a long evaluation goes on where it was stopped."
+    weights = [load(name, device).meta['sha256'][:12], ref.judge.meta['sha256'][:12]]
+    file = runs_path('rows', f'{name}-{steps}-{n}-{"-".join(weights)}.json'.replace('*', 'star'))
+    if not file.exists(): save_json(file, evaluate(name, steps, n, device=device, ref=ref))
+    return json.loads(file.read_text())
+
 def evaluate_all(
     n:int=2048, device=None, out=None # see `evaluate`; a folder, data/results if None
 )->list[Path]:
     "Measure every checkpoint at every step count, real clips as ceiling (digits.json), and the ASD student with all schedules that cost as much as 1* (allocations.json)."
     ref = reference('test', n, preset_of(load('teacher', device)), device)
-    rows = [*real_rows(n, ref), evaluate('teacher', TEACHER_STEPS, n, device=device, ref=ref)]
+    rows = [*real_rows(n, ref), evaluate_once('teacher', TEACHER_STEPS, n, ref, device)]
     with Progress(len(CHECKPOINTS[1:]) * len(STEP_NAMES), 'evaluate') as bar:
         for c in CHECKPOINTS[1:]:
-            for s in STEP_NAMES: rows.append(evaluate(c, s, n, device=device, ref=ref)); bar.step(last=f'{c} {s}')
+            for s in STEP_NAMES: rows.append(evaluate_once(c, s, n, ref, device)); bar.step(last=f'{c} {s}')
     row = {(r['checkpoint'], r['steps']): r for r in rows}
     pairs = {f'asd {a} - {c} {b}': paired(row['asd', a], row[c, b]) for a, c, b in [*((s, 'dmd', s) for s in STEP_NAMES), ('1*', 'asd', '1'), ('2*', 'asd', '2')]}
     origin, out = provenance(pick_device(device)), Path(out or data_path('results'))
@@ -198,7 +207,7 @@ def evaluate_all(
     p = preset_of(load('asd', device))
     same_cost = allocations(p.max_steps + p.frames // p.chunk - 1, p.frames // p.chunk, p.max_steps)
     with Progress(len(same_cost), 'schedules of one cost') as bar:
-        rows = [bar.step(last=s) or evaluate('asd', s, n, device=device, ref=ref) for s in same_cost]
+        rows = [bar.step(last=s) or evaluate_once('asd', s, n, ref, device) for s in same_cost]
     return [*files, save_json(out/'allocations.json', {'rows': rows, 'provenance': origin})]
 
 def reproduce(
