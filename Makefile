@@ -1,4 +1,4 @@
-# make run   everything once: installs, executes every notebook, writes pages
+# make run   everything once: installs, makes a gallery, executes every notebook, writes pages
 # make test  installs if need be, then runs all tests
 PYTHON ?= python3
 VENV := .venv
@@ -8,6 +8,7 @@ READY := $(VENV)/ready
 .PHONY: run test lab notebooks reproduce clean
 
 run: $(READY)
+	$(BIN)/asdvideo gallery --out out/gallery
 	$(BIN)/python -m asdvideo.book run
 
 test: $(READY)
@@ -18,6 +19,7 @@ lab: $(READY)
 
 notebooks: $(READY)
 	$(BIN)/nbdev_export
+	$(BIN)/python -c "from asdvideo.results import teaser; teaser()"
 	$(BIN)/python -m asdvideo.book save
 
 reproduce: $(READY)

@@ -32,7 +32,7 @@ def asd_discriminator_loss(
     "The discriminator's part: raise the real logit above the fake one."
     return F.softplus(fake - real).mean()
 
-# %% ../nbs/11_asd.ipynb #373d5d3c
+# %% ../nbs/11_asd.ipynb #1f9c6251
 class Register(nn.Module):
     "A learned vector that reads all tokens of a video by cross-attention, then thinks once."
     def __init__(self,
@@ -73,7 +73,8 @@ class StepHead(nn.Module):
     )->torch.Tensor:
         "Logits (b, N)."
         require(len(features) == len(self.registers), f'features of {len(features)} depths', f'{len(self.registers)}, one per tap')
-        return self.logits(self.mix(torch.cat([r(x) for r, x in zip(self.registers, features)], -1)))
+        dtype = self.logits.weight.dtype      # the backbone may compute in another
+        return self.logits(self.mix(torch.cat([r(x.to(dtype)) for r, x in zip(self.registers, features)], -1)))
 
 def head_for(
     net:nn.Module, # a backbone
@@ -142,7 +143,7 @@ class Strength(nn.Module):
         push = push * (longest / push.norm(dim=2, keepdim=True).clamp(min=1e-30)).clamp(max=1)
         return (push * ~measuring[:, None]).view_as(adversarial)
 
-# %% ../nbs/11_asd.ipynb #4def5591
+# %% ../nbs/11_asd.ipynb #27fc3338
 PARTNERS = ('next', 'last', 'data')
 
 class AsdStage(DmdStage):
@@ -193,7 +194,7 @@ class AsdStage(DmdStage):
             fake = step_logit(self.fake, self.head, yf, sf, cond, n)
             with torch.no_grad(): real = step_logit(self.fake, self.head, yr, sr, cond, n)
             loss = asd_generator_loss(fake, real)
-        grad, = torch.autograd.grad(loss, x)
+        grad, = torch.autograd.grad(loss / self.team.parts, x)
         push = self.strength(grad, total, self.team.total)
         cosine = F.cosine_similarity(grad.flatten(), total.flatten(), dim=0)
         return total + push, {**logs, f'asd_{n}': loss.detach(), f'ratio_{n}': push.norm() / total.norm().clamp(min=1e-30), f'cosine_{n}': cosine}

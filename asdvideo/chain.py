@@ -127,7 +127,7 @@ def train(
             'dmd': {'dmd': 'student_ema', 'dmd_fake': 'fake'}, 'asd': {'asd': 'student_ema', 'asd_fake': 'fake', 'asd_head': 'head'}}[name]
     return [publish(stage.networks[net], out/f'{file}.safetensors', stage, record) for file, net in nets.items()]
 
-# %% ../nbs/14_chain.ipynb #f0effff2
+# %% ../nbs/14_chain.ipynb #56b4c582
 def reference(
     part:str='test', n:int=2048, preset:Preset=PRESETS['cpu'], device=None # whose digits; clips; world; see `pick_device`
 )->Reference:
@@ -205,9 +205,10 @@ def evaluate_all(
     origin, out = provenance(pick_device(device)), Path(out or data_path('results'))
     files = [save_json(out/'digits.json', {'rows': rows, 'paired': pairs, 'gate': gate(rows), 'provenance': origin})]
     p = preset_of(load('asd', device))
+    half = reference('test', n // 2, p, device)
     same_cost = allocations(p.max_steps + p.frames // p.chunk - 1, p.frames // p.chunk, p.max_steps)
     with Progress(len(same_cost), 'schedules of one cost') as bar:
-        rows = [bar.step(last=s) or evaluate_once('asd', s, n, ref, device) for s in same_cost]
+        rows = [bar.step(last=s) or evaluate_once('asd', s, n // 2, half, device) for s in same_cost]
     return [*files, save_json(out/'allocations.json', {'rows': rows, 'provenance': origin})]
 
 def reproduce(

@@ -49,7 +49,7 @@ def pull(
     "A loss whose derivative with respect to x is g / numel (the papers' pseudo-loss)."
     return .5 * (x - (x - g).detach()).square().mean()
 
-# %% ../nbs/10_dmd.ipynb #2d2dd2ab
+# %% ../nbs/10_dmd.ipynb #f736598a
 class DmdStage(Stage):
     "Distil a causal student by distribution matching on its own rollouts (Self-Forcing with DMD)."
     name = 'dmd'
@@ -112,10 +112,10 @@ class DmdStage(Stage):
         return self.cond(labels + n * self.labels * self.config['per_step'])
 
     def gradient(self, x, n, labels, seed, rng, i):
-        "The derivative of the student's loss in step i with respect to its videos x from this noise, and what to log."
+        "The derivative of the student's loss (of the whole batch) in step i with respect to its videos x from this noise, and what to log."
         fake = lambda xt, sigma, cond: self.fake(xt, sigma, self.fake_cond(labels, n))
         with autocast(self.device, self.fast): g = dmd_grad(x, self.real, fake, self.cond(labels), *self.levels_and_noise(rng), self.config['floor'])
-        return g / g.numel(), {f'dmd_{n}': g.abs().mean()}
+        return g / (g.numel() * self.team.parts), {f'dmd_{n}': g.abs().mean()}
 
     def generator_step(self, i):
         "One update of the student; the gradient enters its rollout once."
@@ -124,7 +124,7 @@ class DmdStage(Stage):
         for rng in self.team.each_turn(rng):
             x = self.videos(n, labels, seed, grad=True)
             grad, logs = self.gradient(x.detach(), n, labels, seed, rng, i)
-            x.backward(grad / self.team.turns)
+            x.backward(grad * self.team.size)       # over processes the mean is taken
         return {**logs, f'range_{n}': x.detach().abs().mean(), 'norm': self.apply('student', i, c['warmup'], c['decay'], since=c['critic_warmup'])}
 
     def follow(self, i, j):

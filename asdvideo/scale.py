@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['MODELS', 'embed_prompts', 'Texts', 'with_lora', 'merged', 'LatentPreset', 'wan_stage', 'train_wan', 'Meter',
-           'FusedShapes', 'fused_attention', 'step_peak', 'NoTexts', 'plan', 'show_plan', 'Processes']
+           'FusedShapes', 'fused_attention', 'step_peak', 'NoTexts', 'planned_stage', 'bf16_peaks', 'plan', 'show_plan',
+           'Processes']
 
 # %% ../nbs/32_scale.ipynb #0bd6dc39
 import copy, json, weakref
@@ -147,9 +148,9 @@ def train_wan(
     merged(student).model.save_pretrained(out/'transformer')
     return [out/'transformer', save_json(out/'training.json', {'config': stage.config, 'record': record, 'provenance': provenance(stage.device)})]
 
-# %% ../nbs/32_scale.ipynb #32f23d22
+# %% ../nbs/32_scale.ipynb #a0288de6
 class Meter(TorchDispatchMode):
-    "Counts the bytes of the tensors that are made inside and still alive: `now`, and the largest `now` so far, `peak`."
+    "Counts the bytes of the tensors that are made inside (and not `known`) and still alive: `now`, and the largest `now` so far, `peak`."
     def __init__(self):
         super().__init__()
         self.alive, self.now, self.peak = {}, 0, 0
@@ -158,9 +159,9 @@ class Meter(TorchDispatchMode):
         self.now += size
         self.peak = max(self.peak, self.now)
 
-    def see(self, tensor):
+    def see(self, tensor, known=False):
         storage = tensor.untyped_storage()
-        key, size = storage._cdata, storage.nbytes()
+        key, size = storage._cdata, 0 if known else storage.nbytes()
         if key not in self.alive:
             self.alive[key] = weakref.ref(storage, lambda _: (self.alive.pop(key), self.add(-size)))
             self.add(size)
@@ -192,11 +193,11 @@ def fused_attention():
 def step_peak(
     make  # () -> a stage
 )->dict:
-    "Bytes of a stage at rest, and at the peak of a generator step and of a critic step (with the largest step count that has a partner)."
+    "Bytes of a stage at rest, and at the peak of a generator step and of a critic step. (One step per chunk: more change the time, not the peak, for only a chunk's last jump keeps anything.)"
     with fused_attention(), Meter() as meter:
         stage = make()
-        draw, n = stage.draw, getattr(stage, 'top', len(stage.levels))
-        stage.draw = lambda *address: (n, *draw(*address)[1:])
+        draw = stage.draw
+        stage.draw = lambda *address: (1, *draw(*address)[1:])
         stage.generator_step(10 ** 6); stage.critic_step(10 ** 6, 0)             # optimisers make their states
         for name in stage.optimizers: stage.forget(name)
         out = {'rest': meter.now}
@@ -207,7 +208,7 @@ def step_peak(
             out[name] = meter.peak
     return out
 
-# %% ../nbs/32_scale.ipynb #4a4465d9
+# %% ../nbs/32_scale.ipynb #af756851
 MODELS = {'wan-1.3b': WAN_1_3B, 'wan-14b': WAN_14B, 'tiny': TINY_WAN}
 
 class NoTexts:
@@ -215,6 +216,31 @@ class NoTexts:
     def __init__(self, width, length=512): self.null = torch.empty(1, length, width, device='meta', dtype=torch.bfloat16)
     def __len__(self): return 1000
     def __getitem__(self, labels): return self.null.expand(len(labels), -1, -1)
+
+def planned_stage(kind, model, real, preset, lora, checkpointing):
+    "A stage on the meta device in bf16, and its real score."
+    from diffusers import WanTransformer3DModel
+    with torch.device('meta'): nets = [torch.nn.Module.to(WanTransformer3DModel(**MODELS[m]), torch.bfloat16) for m in (model, real or model)]
+    return wan_stage(kind, *nets, NoTexts(MODELS[model]['text_dim']), preset, lora, checkpointing, batch=1, device='meta', critic_warmup=0), nets[1]
+
+def bf16_peaks(
+    stage, gpus:int # on the meta device in bf16; that share the gradients
+)->dict:
+    "Bytes above rest at the peak of each kind of step; a weight's gradient is handed over when it is made and counts as a share in fp32."
+    handed = []
+    def hand_over(p): p.grad = None; handed.append(4 * p.numel() / gpus); meter.add(handed[-1])
+    for net in stage.networks.values():
+        for p in net.parameters():
+            if p.requires_grad: p.register_post_accumulate_grad_hook(hand_over)
+    draw, stage.apply, peaks = stage.draw, lambda *a, **k: torch.zeros(()), {}
+    stage.draw = lambda *address: (1, *draw(*address)[1:])
+    for name, step in {'generator step': lambda: stage.generator_step(10 ** 6), 'critic step': lambda: stage.critic_step(10 ** 6, 0)}.items():
+        with fused_attention(), Meter() as meter:
+            for net in (*stage.networks.values(), stage.teacher):
+                for t in (*net.parameters(), *net.buffers()): meter.see(t, known=True)
+            step()
+        peaks[name] = meter.peak
+    return peaks
 
 def plan(
     model:str='wan-1.3b', real:str|None=None, # of `MODELS`: student and fake score; the real score, None: the same
@@ -225,29 +251,15 @@ def plan(
     "GB per GPU for one video per GPU and turn, under FSDP2 with bf16 compute and fp32 shares."
     for m in (model, real or model): require(m in MODELS, f'model {m!r}', 'one of ' + ', '.join(MODELS))
     require(gpus >= 1 and frames % chunk == 0, f'gpus={gpus}, frames={frames}, chunk={chunk}', 'at least one GPU, and frames that are a multiple of the chunk')
-    from diffusers import WanTransformer3DModel
-    with torch.device('meta'): nets = [WanTransformer3DModel(**MODELS[m]).to(torch.bfloat16) for m in (model, real or model)]
-    with fused_attention(), Meter() as meter:
-        texts, preset = NoTexts(MODELS[model]['text_dim']), LatentPreset(frames=frames, chunk=chunk, rows=rows, cols=cols)
-        stage = wan_stage(kind, nets[0], nets[1], texts, preset, lora, checkpointing, batch=1, device='meta', dtype=torch.bfloat16, critic_warmup=0)
-        handed = {}
-        def hand_over(p): handed[id(p)] = 4 * p.numel() / gpus; p.grad = None; meter.add(4 * p.numel() / gpus)
-        for net in stage.networks.values():
-            for p in net.parameters():
-                if p.requires_grad: p.register_post_accumulate_grad_hook(hand_over)
-        stage.apply, draw, n, peaks = (lambda *a, **k: torch.zeros(())), stage.draw, getattr(stage, 'top', 4), {}
-        stage.draw = lambda *address: (n, *draw(*address)[1:])
-        for name, step in {'generator step': lambda: stage.generator_step(10 ** 6), 'critic step': lambda: stage.critic_step(10 ** 6, 0)}.items():
-            rest, meter.peak, handed = meter.now, meter.now, {}
-            step()
-            peaks[name] = meter.peak - rest
-            meter.now -= sum(handed.values())
+    preset = LatentPreset(frames=frames, chunk=chunk, rows=rows, cols=cols)
+    stage, whole = planned_stage(kind, model, real, preset, lora, checkpointing)
+    peaks = bf16_peaks(stage, gpus)
     size = lambda net, trained: sum(p.numel() for p in net.parameters() if p.requires_grad == trained)
     trained, frozen = (sum(size(net, t) for k, net in stage.networks.items() if not k.endswith('_ema')) for t in (True, False))
-    block = max(sum(p.numel() for p in b.parameters()) for b in nets[1].blocks)
-    around = sum(p.numel() for p in nets[1].parameters()) - sum(p.numel() for b in nets[1].blocks for p in b.parameters())
+    block = max(sum(p.numel() for p in b.parameters()) for b in whole.blocks)
+    around = sum(p.numel() for p in whole.parameters()) - sum(p.numel() for b in whole.blocks for p in b.parameters())
     parts = {'student and fake score, weights (fp32)': 4 * (trained + frozen) / gpus, 'their optimiser states (fp32)': 8 * trained / gpus,
-             'average of the student (fp32)': 4 * (size(stage.student, True) + size(stage.student, False)) / gpus, 'real score (fp32)': 4 * sum(p.numel() for p in nets[1].parameters()) / gpus,
+             'average of the student (fp32)': 4 * (size(stage.student, True) + size(stage.student, False)) / gpus, 'real score (fp32)': 4 * sum(p.numel() for p in whole.parameters()) / gpus,
              'gathered block, the next, and what is around them (bf16)': 2 * (2 * block + around) + 6 * block}
     parts |= {f'{name}: activations, cache, videos, gradients': v for name, v in peaks.items()}
     total = sum(v for k, v in parts.items() if ' step:' not in k) + max(peaks.values())
@@ -262,7 +274,7 @@ def show_plan(
     lines = [f'{p["kind"]} on {p["model"]}, real score {p["real"]}, {p["gpus"]} GPU(s), {p["frames"]} latent frames of {p["latents"][0]} x {p["latents"][1]}, chunk {p["chunk"]}, '
              + (f'low-rank additions of rank {p["lora"]}' if p['lora'] else 'all weights trained') + (', checkpointing' if p['checkpointing'] else ', all activations kept')]
     lines += [f'  {v:8.2f} GB  {k}' for k, v in p['GB'].items()]
-    return '\n'.join([*lines, f'  {p["GB per GPU"]:8.1f} GB  per GPU at the larger peak: ' + ('fits' if p['fits'] else 'does NOT fit') + f' into {p["of"]:g} GB (8 % are left free)'])
+    return '\n'.join([*lines, f'  {p["GB per GPU"]:8.1f} GB  per GPU at the larger peak: ' + ('fits' if p['fits'] else 'does NOT fit') + f' into {p["of"]:g} GB (8 % are left free)' + ('' if p['fits'] else '. Train low-rank additions (--lora 64), use more GPUs, or fewer frames')])
 
 # %% ../nbs/32_scale.ipynb #a6aa8b42
 class Processes(Team):

@@ -117,7 +117,7 @@ def clip_gradients(
     for p in params: p.grad.mul_(scale.view(-1, *[1] * (p.dim() - 1)))
     return norm.max()
 
-# %% ../nbs/05_train.ipynb #55ec6d95
+# %% ../nbs/05_train.ipynb #cc3a7e00
 @torch.no_grad()
 def average(
     mean:torch.nn.Module, net:torch.nn.Module, # the running average, changed in place, and the network that is trained
@@ -134,6 +134,9 @@ class Team:
     ):
         self.turns, self.turn = turns, 0
 
+    @property
+    def parts(self): "Into how many a whole batch is cut."; return self.size * self.turns
+
     def each_turn(self, generator):
         "Yield, for every turn, the random stream at one and the same state."
         state = generator.get_state()
@@ -144,9 +147,8 @@ class Team:
 
     def share(self, x):
         "The part of a tensor (first axis: the whole batch) that is worked on now."
-        parts = self.size * self.turns
-        require(len(x) % parts == 0, f'batch={len(x)}', f'a multiple of {self.size} processes times {self.turns} turns')
-        return x.chunk(parts)[self.rank * self.turns + self.turn]
+        require(len(x) % self.parts == 0, f'batch={len(x)}', f'a multiple of {self.size} processes times {self.turns} turns')
+        return x.chunk(self.parts)[self.rank * self.turns + self.turn]
 
     def mean(self, tensors): "Replace tensors by their mean over all processes."
     def total(self, x): "The sum over all processes."; return x

@@ -70,7 +70,7 @@ def wan_block(
     y = (block.norm3(x.float()) * (1 + scale2) + shift2).type_as(x)
     return (x.float() + block.ffn(y).float() * gate2).type_as(x), kv
 
-# %% ../nbs/30_wan.ipynb #347124e8
+# %% ../nbs/30_wan.ipynb #4ff30a75
 @dataclass
 class Text:
     "A text with its cross-attention keys and values, computed once: for passes without gradients."
@@ -100,7 +100,8 @@ class CausalWan(nn.Module):
         if cond is None:
             require(self.null is not None, 'cond=None', 'a Wan made with null=..., the embedding of the empty prompt')
             cond = self.null.expand(batch, -1, -1)
-        embedded = self.model.condition_embedder.text_embedder(cond)
+        embedder = self.model.condition_embedder.text_embedder
+        embedded = embedder(cond.to(embedder.linear_1.weight.dtype))
         return [embedded] * len(self.model.blocks)
 
     @torch.no_grad()
@@ -132,7 +133,7 @@ class CausalWan(nn.Module):
         if mask is not None: mask = mask.repeat_interleave(rows * cols, 0).repeat_interleave(rows * cols, 1)
         cache = visible(cache, f, rows * cols, self.window, self.sink)
         angles = rotary_angles(places, rows, cols, self.model.config.attention_head_dim // 2)
-        x = rearrange(self.model.patch_embedding(xt.transpose(1, 2)), 'b d f r q -> b f (r q) d')
+        x = rearrange(self.model.patch_embedding(xt.transpose(1, 2).to(self.model.patch_embedding.weight.dtype)), 'b d f r q -> b f (r q) d')
         texts, (t, mod), kv, tapped = self.text(cond, len(xt)), self.times(sigma, x.dtype), [], []
         for i, block in enumerate(self.model.blocks):
             args = (x, mod, texts[i], angles, mask, cache[i] if cache else None)
@@ -150,13 +151,13 @@ class CausalWan(nn.Module):
     def forward(self, xt, sigma, cond=None, cache=None, start=0, clean=None):
         "A denoiser's call; see `asdvideo.dit.DiT.forward`. `cond` is text embeddings (b, l, d), a `Text`, or None."
         x, t, kv, _ = self.trunk(xt, sigma, cond, cache, start, clean)
-        v = self.velocity(x, t, xt.shape[1], xt.shape[3] // self.patch)
+        v = self.velocity(x, t, xt.shape[1], xt.shape[3] // self.patch).to(xt.dtype)
         return v, None if cache is None else tuple((k.detach(), w.detach()) for k, w in kv)
 
     def read(self, xt, sigma, cond=None, taps=()):
         "The velocity and, from the same pass, the tokens after some blocks, each (b, f, s, d); see `asdvideo.dit.DiT.read`."
         x, t, _, tapped = self.trunk(xt, sigma, cond, taps=taps)
-        return self.velocity(x, t, xt.shape[1], xt.shape[3] // self.patch), tapped
+        return self.velocity(x, t, xt.shape[1], xt.shape[3] // self.patch).to(xt.dtype), tapped
 
 # %% ../nbs/30_wan.ipynb #6fba1050
 TINY_WAN = dict(num_attention_heads=2, attention_head_dim=12, in_channels=4, out_channels=4, text_dim=16, freq_dim=32, ffn_dim=48, num_layers=2, rope_max_seq_len=64)

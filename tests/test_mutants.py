@@ -90,7 +90,7 @@ EDITS = {
     'the fake score learns at the wrong noise': (dmd.DmdStage, 'follow', 'eps, sigma, self.fake_cond', 'eps * .9, sigma, self.fake_cond'),
     'the step counts are drawn independently': (dmd.DmdStage, 'draw', 'int(order[k % len(order)]) + 1', 'int(torch.randint(1, 5, (), generator=rng))'),
     'each method has its own draws': (dmd.DmdStage, 'draw', 'stream(self.seed, kind, i, j)', 'stream(self.seed, self.name, kind, i, j)'),
-    'the video gradient is not divided by its size': (dmd.DmdStage, 'gradient', 'g / g.numel()', 'g'),
+    'the video gradient is not divided by its size': (dmd.DmdStage, 'gradient', 'g / (g.numel() * self.team.parts)', 'g'),
     'a star enhances the last chunk': (ffe, 'named_schedule', '[list(levels), *schedule[1:]]', '[*schedule[1:], list(levels)]'),
     'a star does nothing': (ffe, 'named_schedule', "if name.endswith('*')", 'if False'),
     'all frames of Wan share one time': (wan.CausalWan, 'times', '1000 * sigma.flatten()', '1000 * sigma[:, :1].expand_as(sigma).flatten()'),

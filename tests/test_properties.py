@@ -161,10 +161,15 @@ def test_one_logit_learns(steps, b, data):
 @quick
 @given(st.integers(1, 4), st.integers(1, 4), st.floats(0., 2.), st.integers(0, 99))
 def test_pushes_have_the_asked_length(members, b, ratio_, seed):
-    strength = asd.Strength(ratio_, calibrate=1, members=members)
+    strength = asd.Strength(ratio_, videos=b, members=members)
+    long = lambda g: g.reshape(members, b, -1).norm(dim=2)      # of every video
     for round_ in range(3):
         adversarial, other = (randn((members * b, 3, 1, 2, 2), stream(seed, k, round_)) for k in 'ao')
         push = strength(adversarial, other)
-        long = lambda g: g.reshape(members, -1).norm(dim=1)
-        if round_ == 0: assert error(long(push), ratio_ * long(other)) < 1e-4
-        assert (long(push) <= 3 * ratio_ * long(other) + 1e-5).all()
+        if round_ == 0:
+            assert not push.any()
+            wanted = ratio_ * long(other).square().mean(1, keepdim=True).sqrt()
+            continue
+        assert (long(push) <= 3 * wanted + 1e-5).all()
+        scale = (push / adversarial).reshape(members, b, -1)
+        assert error(scale, scale.mean(2, keepdim=True).expand_as(scale)) < 1e-3 and (scale >= 0).all()      # only the length changes
