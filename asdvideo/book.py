@@ -6,8 +6,8 @@
 __all__ = ['TIMES', 'STYLE', 'notebooks', 'directives', 'execute', 'clean', 'read_times', 'title_of', 'contents', 'page',
            'index_page', 'build', 'readme', 'main']
 
-# %% ../nbs/90_book.ipynb #74b194ae
-import argparse, json, re, time
+# %% ../nbs/90_book.ipynb #9979d1c0
+import argparse, json, re, subprocess, time
 from pathlib import Path
 
 from .core import ROOT, Progress, data_path, replacing, require, save_json
@@ -21,7 +21,7 @@ def notebooks(
     require(found, f'{folder}', 'a folder with notebooks')
     return sorted(found, key=lambda p: (p.stem != 'index', p.stem))
 
-# %% ../nbs/90_book.ipynb #5302b079
+# %% ../nbs/90_book.ipynb #4c67982b
 def directives(
     source:str # of a cell
 )->set[str]:
@@ -40,7 +40,7 @@ def execute(
     for cell in nb.cells:
         if cell.cell_type == 'code' and (directives(cell.source) & skip or re.search(r'nbdev_export\(', cell.source)): cell.metadata['tags'] = ['skip-execution']
     NotebookClient(nb, timeout=timeout, kernel_name='python3', resources={'metadata': {'path': str(Path(path).parent)}},
-                   extra_arguments=['--log-level=40']).execute()
+                   extra_arguments=['--log-level=40']).execute(stderr=subprocess.DEVNULL)     # what libraries tell the terminal
     return nb
 
 def clean(
@@ -143,7 +143,7 @@ def build(
     if out: index_page(rows, out, gallery)
     return rows
 
-# %% ../nbs/90_book.ipynb #9feb809c
+# %% ../nbs/90_book.ipynb #65a39a09
 def readme(
     path=ROOT/'nbs'/'index.ipynb' # the executed index
 )->str:
@@ -172,7 +172,7 @@ def main(argv=None):
     out = Path('out')
     if args.what in ('run', 'save'):
         rows = build(out/'site' if args.what == 'run' else None, args.what == 'save', args.only, out/'gallery')
-        print(f'{len(rows)} notebooks, {sum(r[-1] for r in rows):.0f} s. ' + (f'Open {out.resolve()/"site"/"index.html"}' if args.what == 'run' else 'Outputs are in nbs/.'))
+        print(f'{len(rows)} notebooks, {sum(r[-1] for r in rows):.0f} s. ' + (f'Open {out.resolve()/"site"/"index.html"}; films are in {out.resolve()/"gallery"}' if args.what == 'run' else 'Outputs are in nbs/.'))
     if args.what in ('save', 'readme') and (not args.only or 'index' in args.only or args.what == 'readme'):
         with replacing(ROOT/'README.md') as tmp: tmp.write_text(readme())
         print(f'Wrote {ROOT/"README.md"}')

@@ -7,8 +7,8 @@ __all__ = ['MODELS', 'embed_prompts', 'Texts', 'with_lora', 'merged', 'LatentPre
            'FusedShapes', 'fused_attention', 'step_peak', 'NoTexts', 'planned_stage', 'bf16_peaks', 'plan', 'show_plan',
            'Processes']
 
-# %% ../nbs/32_scale.ipynb #0bd6dc39
-import copy, json, weakref
+# %% ../nbs/32_scale.ipynb #a3241d80
+import atexit, copy, json, weakref
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -276,7 +276,7 @@ def show_plan(
     lines += [f'  {v:8.2f} GB  {k}' for k, v in p['GB'].items()]
     return '\n'.join([*lines, f'  {p["GB per GPU"]:8.1f} GB  per GPU at the larger peak: ' + ('fits' if p['fits'] else 'does NOT fit') + f' into {p["of"]:g} GB (8 % are left free)' + ('' if p['fits'] else '. Train low-rank additions (--lora 64), use more GPUs, or fewer frames')])
 
-# %% ../nbs/32_scale.ipynb #a6aa8b42
+# %% ../nbs/32_scale.ipynb #4699a516
 class Processes(Team):
     "All processes that `accelerate launch` (or torchrun) has started; with `shard`, FSDP2 splits the weights over them and computes in bf16 on CUDA."
     def __init__(self,
@@ -289,6 +289,7 @@ class Processes(Team):
         self.rank, self.size, self.device = state.process_index, state.num_processes, state.device
         if shard and not dist.is_initialized(): dist.init_process_group('nccl' if self.device.type == 'cuda' else 'gloo', store=dist.HashStore(), rank=0, world_size=1)
         self.mesh = init_device_mesh(self.device.type, (self.size,)) if shard else None
+        atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())     # or a thread of it may outlive the interpreter
 
     def mean(self, tensors):
         plain = [t for t in tensors if not isinstance(t, DTensor)]
