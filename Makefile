@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: run test lab notebooks reproduce clean
+.PHONY: run test lab notebooks plans reproduce clean
 
 run: $(READY)
 	$(BIN)/asdvideo gallery --out out/gallery
@@ -21,6 +21,11 @@ notebooks: $(READY)
 	$(BIN)/nbdev_export
 	$(BIN)/python -c "from asdvideo.results import teaser; teaser()"
 	$(BIN)/python -m asdvideo.book save
+
+plans: $(READY)
+	$(BIN)/asdvideo plan --gpus 8 --json data/results/plan-8.json
+	$(BIN)/asdvideo plan --gpus 8 --real wan-14b --json data/results/plan-8-large.json
+	$(BIN)/asdvideo plan --gpus 1 --lora 64 --json data/results/plan-1-lora.json
 
 reproduce: $(READY)
 	$(BIN)/asdvideo reproduce

@@ -74,7 +74,7 @@ def generate(
         else: parts.append(rollout(net, noise, named_schedule(steps, p.levels(), len(noise.sizes)), cond))
     return torch.cat(parts).clamp(-1, 1).cpu()
 
-# %% ../nbs/14_chain.ipynb #6dfa4ac8
+# %% ../nbs/14_chain.ipynb #70b75ceb
 ORDER = ('judge', 'teacher', 'paths', 'init', 'dmd', 'asd')
 
 def runs_path(
@@ -120,9 +120,8 @@ def train(
     "Train one stage to the end, continuing an unfinished run, and publish its weights; the files written."
     if name == 'paths': return [train_paths(preset, **settings)]
     folder, out = Path(folder or runs_path(name)), Path(out or data_path('weights'))
-    if restart and not getattr(settings.get('team'), 'rank', 0): (folder/'state.safetensors').unlink(missing_ok=True)
     stage = make_stage(name, preset, **settings)
-    record = fit(stage, folder)
+    record = fit(stage, folder, restart=restart)
     nets = {'judge': {'judge': 'net'}, 'teacher': {'teacher': 'net_ema'}, 'ar': {'ar': 'net_ema'}, 'init': {'init': 'net_ema'},
             'dmd': {'dmd': 'student_ema', 'dmd_fake': 'fake'}, 'asd': {'asd': 'student_ema', 'asd_fake': 'fake', 'asd_head': 'head'}}[name]
     return [publish(stage.networks[net], out/f'{file}.safetensors', stage, record) for file, net in nets.items()]

@@ -6,22 +6,21 @@
 __all__ = ['GALLERY', 'cmd_sample', 'settings_of', 'team_of', 'cmd_train', 'cmd_evaluate', 'cmd_gallery', 'cmd_verify',
            'cmd_plan', 'cmd_embed', 'cmd_reproduce', 'parser', 'main']
 
-# %% ../nbs/15_cli.ipynb #8747244e
+# %% ../nbs/15_cli.ipynb #f5555a03
 import argparse, ast, json, os, sys
-from dataclasses import fields, replace
 from pathlib import Path
 
 import torch
 
 from . import exact
 from .chain import CHECKPOINTS, GUIDANCE, ORDER, TEACHER_STEPS, check_steps, evaluate, generate, load, reproduce, train
-from .core import data_path, load_tensors, pick_device, require, save_json
+from .core import data_path, load_tensors, pick_device, provenance, require, save_json
 from .data import label_id, label_name
 from .ffe import STEP_NAMES
-from .train import PRESETS
+from .train import PRESETS, adapted
 from .viz import strips, write_mp4
 
-# %% ../nbs/15_cli.ipynb #37d12205
+# %% ../nbs/15_cli.ipynb #27a2759b
 def cmd_sample(a):
     "Generate one video per label and write an .mp4 (or a film strip, .png)."
     steps = a.steps or ('4' if a.checkpoint != 'teacher' else str(TEACHER_STEPS))
@@ -57,10 +56,8 @@ def cmd_train(a):
         from asdvideo.scale import train_wan
         for f in train_wan(a.stage.removeprefix('wan-'), a.texts, folder=a.folder, out=a.out, restart=not a.resume, **{'device': a.device, **settings}): print(f'wrote {f}')
         return
-    preset = PRESETS[a.preset]
-    own = {f.name for f in fields(preset)}
-    preset = replace(preset, **{k: v for k, v in settings.items() if k in own})
-    files = train(a.stage, preset, a.folder, a.out, restart=not a.resume, **{'device': a.device, **{k: v for k, v in settings.items() if k not in own}})
+    preset, settings = adapted(PRESETS[a.preset], {'device': a.device, **settings})
+    files = train(a.stage, preset, a.folder, a.out, restart=not a.resume, **settings)
     for f in files: print(f'wrote {f}')
 
 def cmd_evaluate(a):
@@ -95,6 +92,7 @@ def cmd_plan(a):
     "How much memory a distillation of Wan2.1 needs on each GPU, computed from shapes."
     from asdvideo.scale import plan, show_plan
     p = plan(a.model, a.real, a.kind, a.gpus, a.memory, a.frames, a.chunk, a.rows, a.cols, a.lora, a.checkpointing)
+    p['provenance'] = provenance()
     print(json.dumps(p, indent=1) if a.json == '-' else show_plan(p))
     if a.json not in (None, '-'): print(f'wrote {save_json(a.json, p)}')
     return 0 if p['fits'] else 1
@@ -106,8 +104,7 @@ def cmd_embed(a):
     prompts = [line.strip() for line in Path(a.prompts).read_text().splitlines() if line.strip()]
     require(prompts, f'{a.prompts}', 'a text file with one prompt per line')
     pipe = CausalWanPipeline.from_pretrained(a.model, transformer=None, vae=None).to(pick_device(a.device))
-    encode = lambda texts: pipe.encode_prompt(texts, do_classifier_free_guidance=False, max_sequence_length=512)[0]
-    print(f'{len(prompts)} prompts: wrote {embed_prompts(encode, prompts, a.out)}')
+    print(f'{len(prompts)} prompts: wrote {embed_prompts(pipe.embed, prompts, a.out)}')
 
 def cmd_reproduce(a):
     "Train everything from nothing into data/ and evaluate it; resumes where it was stopped."

@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['MODELS', 'embed_prompts', 'Texts', 'with_lora', 'merged', 'LatentPreset', 'wan_stage', 'train_wan', 'Meter',
-           'FusedShapes', 'fused_attention', 'step_peak', 'NoTexts', 'planned_stage', 'bf16_peaks', 'plan', 'show_plan',
-           'Processes']
+           'FusedShapes', 'fused_attention', 'late_steps', 'step_peak', 'NoTexts', 'planned_stage', 'bf16_peaks',
+           'plan', 'show_plan', 'Processes']
 
-# %% ../nbs/32_scale.ipynb #a3241d80
+# %% ../nbs/32_scale.ipynb #ae84111c
 import atexit, copy, json, weakref
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -18,7 +18,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from safetensors import safe_open
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
@@ -27,7 +27,7 @@ from .asd import AsdStage
 from .causal import causal
 from .core import Progress, load_tensors, provenance, require, save_json, save_tensors
 from .dmd import DmdStage
-from .train import Preset, Team, fit
+from .train import Preset, Team, adapted, fit, means
 from .wan import TINY_WAN, WAN_1_3B, WAN_14B, CausalWan, load_original
 
 # %% ../nbs/32_scale.ipynb #5fc5d2db
@@ -121,7 +121,7 @@ def wan_stage(
     if lora: net = with_lora(net, lora)
     return kinds[kind](causal(net, preset.chunk), teacher, fake=net, preset=preset, texts=texts, batch=batch, lr=lr, lr_fake=lr_fake, **settings)
 
-# %% ../nbs/32_scale.ipynb #1b3c967d
+# %% ../nbs/32_scale.ipynb #d393015e
 def train_wan(
     kind:str, texts,                                  # see `wan_stage`; a folder that `embed_prompts` wrote
     model:str='Wan-AI/Wan2.1-T2V-1.3B-Diffusers',     # a folder or hub name with a `transformer`: where the student starts
@@ -133,13 +133,11 @@ def train_wan(
     from diffusers import WanTransformer3DModel
     load = lambda name: WanTransformer3DModel.from_pretrained(name, subfolder='transformer', torch_dtype=torch.float32)
     folder, out, team = Path(folder or f'runs/wan-{kind}'), Path(out or f'out/wan-{kind}'), team or Team()
-    if restart and team.rank == 0: (folder/'state.safetensors').unlink(missing_ok=True)
-    own = {f.name for f in fields(LatentPreset)}
-    preset = LatentPreset(**{k: v for k, v in settings.items() if k in own})
+    preset, settings = adapted(LatentPreset(), settings)
     net = load(model)
     if start: load_original(start, net)
-    stage = wan_stage(kind, net, load(real) if real else None, Texts(texts), preset, lora, team=team, device=device, **{k: v for k, v in settings.items() if k not in own})
-    record = fit(stage, folder)
+    stage = wan_stage(kind, net, load(real) if real else None, Texts(texts), preset, lora, team=team, device=device, **settings)
+    record = fit(stage, folder, restart=restart)
     state = team.whole(dict(stage.networks['student_ema'].state_dict()))
     if team.rank: return []
     student = CausalWan(net)
@@ -148,7 +146,7 @@ def train_wan(
     merged(student).model.save_pretrained(out/'transformer')
     return [out/'transformer', save_json(out/'training.json', {'config': stage.config, 'record': record, 'provenance': provenance(stage.device)})]
 
-# %% ../nbs/32_scale.ipynb #a0288de6
+# %% ../nbs/32_scale.ipynb #2410242e
 class Meter(TorchDispatchMode):
     "Counts the bytes of the tensors that are made inside (and not `known`) and still alive: `now`, and the largest `now` so far, `peak`."
     def __init__(self):
@@ -190,25 +188,32 @@ def fused_attention():
     try: yield
     finally: F.scaled_dot_product_attention = plain
 
+def late_steps(
+    stage # of distribution matching
+)->dict:
+    "A generator step and a critic step, by name, when everything is under way; one step per chunk. (More change the time, not the memory, for only a chunk's last jump keeps anything.)"
+    draw = stage.draw
+    stage.draw = lambda *address: (1, *draw(*address)[1:])
+    return {'generator': lambda: stage.generator_step(10 ** 6), 'critic': lambda: stage.critic_step(10 ** 6, 0)}
+
 def step_peak(
     make  # () -> a stage
 )->dict:
-    "Bytes of a stage at rest, and at the peak of a generator step and of a critic step. (One step per chunk: more change the time, not the peak, for only a chunk's last jump keeps anything.)"
+    "Bytes of a stage at rest, and at the peak of a generator step and of a critic step."
     with fused_attention(), Meter() as meter:
         stage = make()
-        draw = stage.draw
-        stage.draw = lambda *address: (1, *draw(*address)[1:])
-        stage.generator_step(10 ** 6); stage.critic_step(10 ** 6, 0)             # optimisers make their states
-        for name in stage.optimizers: stage.forget(name)
+        steps = late_steps(stage)
+        for step in steps.values(): step()             # optimisers make their states
+        stage.forget(*stage.optimizers)
         out = {'rest': meter.now}
-        for name, step in {'generator': lambda: stage.generator_step(10 ** 6), 'critic': lambda: stage.critic_step(10 ** 6, 0)}.items():
+        for name, step in steps.items():
             meter.peak = meter.now
             step()
-            for k in stage.optimizers: stage.forget(k)
+            stage.forget(*stage.optimizers)
             out[name] = meter.peak
     return out
 
-# %% ../nbs/32_scale.ipynb #af756851
+# %% ../nbs/32_scale.ipynb #5f254e4b
 MODELS = {'wan-1.3b': WAN_1_3B, 'wan-14b': WAN_14B, 'tiny': TINY_WAN}
 
 class NoTexts:
@@ -227,14 +232,12 @@ def bf16_peaks(
     stage, gpus:int # on the meta device in bf16; that share the gradients
 )->dict:
     "Bytes above rest at the peak of each kind of step; a weight's gradient is handed over when it is made and counts as a share in fp32."
-    handed = []
-    def hand_over(p): p.grad = None; handed.append(4 * p.numel() / gpus); meter.add(handed[-1])
+    def hand_over(p): p.grad = None; meter.add(4 * p.numel() / gpus)
     for net in stage.networks.values():
         for p in net.parameters():
             if p.requires_grad: p.register_post_accumulate_grad_hook(hand_over)
-    draw, stage.apply, peaks = stage.draw, lambda *a, **k: torch.zeros(()), {}
-    stage.draw = lambda *address: (1, *draw(*address)[1:])
-    for name, step in {'generator step': lambda: stage.generator_step(10 ** 6), 'critic step': lambda: stage.critic_step(10 ** 6, 0)}.items():
+    stage.apply, peaks = lambda *a, **k: torch.zeros(()), {}
+    for name, step in late_steps(stage).items():
         with fused_attention(), Meter() as meter:
             for net in (*stage.networks.values(), stage.teacher):
                 for t in (*net.parameters(), *net.buffers()): meter.see(t, known=True)
@@ -261,7 +264,7 @@ def plan(
     parts = {'student and fake score, weights (fp32)': 4 * (trained + frozen) / gpus, 'their optimiser states (fp32)': 8 * trained / gpus,
              'average of the student (fp32)': 4 * (size(stage.student, True) + size(stage.student, False)) / gpus, 'real score (fp32)': 4 * sum(p.numel() for p in whole.parameters()) / gpus,
              'gathered block, the next, and what is around them (bf16)': 2 * (2 * block + around) + 6 * block}
-    parts |= {f'{name}: activations, cache, videos, gradients': v for name, v in peaks.items()}
+    parts |= {f'{name} step: activations, cache, videos, gradients': v for name, v in peaks.items()}
     total = sum(v for k, v in parts.items() if ' step:' not in k) + max(peaks.values())
     parts = {k: round(v / 1e9, 2) for k, v in parts.items()}
     return {'model': model, 'real': real or model, 'kind': kind, 'gpus': gpus, 'frames': frames, 'chunk': chunk, 'latents': [rows, cols], 'lora': lora, 'checkpointing': checkpointing,
@@ -276,7 +279,7 @@ def show_plan(
     lines += [f'  {v:8.2f} GB  {k}' for k, v in p['GB'].items()]
     return '\n'.join([*lines, f'  {p["GB per GPU"]:8.1f} GB  per GPU at the larger peak: ' + ('fits' if p['fits'] else 'does NOT fit') + f' into {p["of"]:g} GB (8 % are left free)' + ('' if p['fits'] else '. Train low-rank additions (--lora 64), use more GPUs, or fewer frames')])
 
-# %% ../nbs/32_scale.ipynb #4699a516
+# %% ../nbs/32_scale.ipynb #8a1b2365
 class Processes(Team):
     "All processes that `accelerate launch` (or torchrun) has started; with `shard`, FSDP2 splits the weights over them and computes in bf16 on CUDA."
     def __init__(self,
@@ -304,13 +307,11 @@ class Processes(Team):
 
     def everyone(self, thing):
         "The same thing of every process, in a list."
-        out = [None] * self.size
+        out = [thing] * self.size
         if self.size > 1: dist.all_gather_object(out, thing)
-        return out if self.size > 1 else [thing]
+        return out
 
-    def agree(self, logs):
-        found = self.everyone(logs)
-        return {k: float(f'{sum(v) / len(v):.5g}') for k in sorted({k for f in found for k in f}) if (v := [f[k] for f in found if k in f])}
+    def agree(self, logs): return means(self.everyone(logs))
 
     def check(self, config):
         for other, c in enumerate(self.everyone(config)):

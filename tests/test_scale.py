@@ -1,12 +1,11 @@
 "Two processes make what one makes, plain or with split weights, and continue each other's work."
-import subprocess, sys
+import os, subprocess, sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from asdvideo.core import load_tensors
-from asdvideo.train import Preset
 
 MEMBER = Path(__file__).parent/'member.py'
 LAUNCH = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2']
@@ -87,7 +86,6 @@ def test_plan(memory, code, capsys):
 def test_the_command_line_under_a_launcher(tmp_path):
     data = tmp_path/'data'; data.mkdir()
     (data/'digits.npz').symlink_to(Path(__file__).parent.parent/'data'/'digits.npz')
-    import os
     tiny = [f'--set={s}' for s in ('size=16', 'frames=4', 'width=16', 'depth=2', 'heads=1', 'batch=4', 'steps=3')]
     sums = []
     for start, folder in ((['-m', 'accelerate.commands.launch', '--num_processes=2', '--cpu', '--mixed_precision=no', '--dynamo_backend=no', '--num_machines=1', '-m', 'asdvideo'], 'two'), (['-m', 'asdvideo'], 'one')):
