@@ -143,7 +143,7 @@ class Strength(nn.Module):
         push = push * (longest / push.norm(dim=2, keepdim=True).clamp(min=1e-30)).clamp(max=1)
         return (push * ~measuring[:, None]).view_as(adversarial)
 
-# %% ../nbs/11_asd.ipynb #27fc3338
+# %% ../nbs/11_asd.ipynb #bf0449b4
 PARTNERS = ('next', 'last', 'data')
 
 class AsdStage(DmdStage):
@@ -214,19 +214,19 @@ class AsdStage(DmdStage):
                 with torch.set_grad_enabled(c['live']): taps = [self.fake.read(y, s, cond, self.head.taps)[1] for y, s in sides]
                 fake, real = (self.head(t)[:, n - 1] for t in taps)
                 loss = asd_discriminator_loss(fake, real)
-            penalty = self.penalty(n, cond, sides, rng) if c['gamma'] else loss.new_zeros(())
+            penalty = self.penalty(n, cond, sides, taps, rng) if c['gamma'] else loss.new_zeros(())
             ((loss + c['gamma'] / 2 * penalty) / self.team.turns).backward()
         norm = self.apply('head', i, c['warmup'], c['decay'])
         if c['live']: self.apply('fake', i, c['warmup'], c['decay'])
         gap = (real - fake).detach()
         return {f'gap_{n}': gap.mean(), f'wins_{n}': (gap > 0).float().mean(), f'slope_{n}': penalty.detach(), 'norm_head': norm}
 
-    def penalty(self, n, cond, sides, rng):
-        "R1 + R2 of D_n at the noised videos, by finite differences; trains the head only."
+    def penalty(self, n, cond, sides, taps, rng):
+        "R1 + R2 of D_n at the noised videos, whose features are known, by finite differences; trains the head only."
         total = 0.
-        for y, sigma in sides:
-            def score(z):
-                with torch.no_grad(): taps = self.fake.read(z, sigma, cond, self.head.taps)[1]
-                return self.head(taps)[:, n - 1]
-            total = total + slope_finite(score, y, score(y), self.share(randn(self.shape, rng))).mean()
+        for (y, sigma), known in zip(sides, taps):
+            @torch.no_grad()
+            def read(z): return self.fake.read(z, sigma, cond, self.head.taps)[1]
+            logit = lambda features: self.head([t.detach() for t in features])[:, n - 1]
+            total = total + slope_finite(lambda z: logit(read(z)), y, logit(known), self.share(randn(self.shape, rng))).mean()
         return total

@@ -14,17 +14,19 @@ __all__ = ['IDENTITIES', 'D', 'LAYOUTS', 'LEVELS', 'TINY', 'identity', 'error', 
            'ode_is_euler', 'noise_addresses', 'context_is_clean', 'noise_gradient_stays', 'only_the_last_jump',
            'hermite', 'pseudo_loss', 'dmd_is_kl', 'dmd_normaliser', 'dmd_rests', 'flow_floor', 'ode_regression',
            'tie_is_log_two', 'adversarial_signs', 'small_head', 'one_row', 'penalty_limit', 'strength_is_a_ratio',
-           'tiny_stage', 'moved', 'who_moves_whom', 'gradients_of', 'generator_step_is_dmd',
-           'critic_step_is_flow_matching', 'discriminator_step_is_its_loss', 'partners', 'asd_contains_dmd',
-           'draws_are_shared', 'wan_case', 'wan_is_diffusers', 'wan_is_causal', 'verify', 'report']
+           'world_case', 'world_score', 'world_of_a_label', 'world_is_causal', 'ensemble_is_members', 'Member',
+           'ensemble_trains_members', 'correction_starts_exact', 'entropies_add_up', 'measures_by_definition',
+           'trust_is_least_squares', 'ceiling_of_gaussians', 'tiny_stage', 'moved', 'who_moves_whom', 'gradients_of',
+           'generator_step_is_dmd', 'critic_step_is_flow_matching', 'discriminator_step_is_its_loss', 'partners',
+           'asd_contains_dmd', 'draws_are_shared', 'wan_case', 'wan_is_diffusers', 'wan_is_causal', 'verify', 'report']
 
-# %% ../nbs/16_exact.ipynb #e4f84719
+# %% ../nbs/16_exact.ipynb #b8e69500
 import math, time, warnings
 
 import torch
 import torch.nn.functional as F
 
-from . import asd, causal, dit, dmd, ffe, flow, init, rollout, teacher, train, wan
+from . import asd, causal, dit, dmd, ffe, flow, gaps, health, init, rollout, teacher, toy, train, wan
 from .core import randn, stream
 
 # %% ../nbs/16_exact.ipynb #0e4bc592
@@ -524,6 +526,117 @@ def strength_is_a_ratio():
     before, push, later, capped = strength(a, g), strength(a, 9 * g), strength(2 * a, g), strength(100 * a, g)
     wanted = .2 * (g.square().sum() / len(g)).sqrt()
     return max(error(before, 0 * a), error(push.norm() / g.norm(), .2), error(later, 2 * push), error(capped.flatten(1).norm(dim=1), 3 * wanted.expand(len(a))), error(push / push.norm(), a / a.norm()))
+
+# %% ../nbs/16_exact.ipynb #bbaa0d25
+def world_case():
+    "A ring in double precision, noisy videos, levels and labels."
+    world, g = toy.ring(frames=4), stream(0, 'world')
+    x, labels = world.sample(6, g)
+    world.means, world.cov = world.means.to(D), world.cov.to(D)
+    sigma = .1 + .8 * torch.rand(6, 4, generator=g, dtype=D)
+    return world, flow.add_noise(x.to(D), randn(x.shape, g, dtype=D), sigma), sigma, labels
+
+@identity("an exact world's score is the gradient of its log density, with and without labels", '17_toy', 1e-8)
+def world_score():
+    world, xt, sigma, labels = world_case()
+    worst = 0.
+    for cond in (None, labels):
+        at = xt.clone().requires_grad_()
+        truth, = torch.autograd.grad(world.posterior(at, sigma, cond)[2].sum(), at)
+        worst = max(worst, error(flow.score_from_v(xt, world(xt, sigma, cond)[0], sigma), truth))
+    return worst
+
+@identity('an exact world given a label is the world of that label alone', '17_toy', 1e-9)
+def world_of_a_label():
+    world, xt, sigma, labels = world_case()
+    worst = 0.
+    for label in (0, 1):
+        alone = toy.Mixture(world.means[label::2])
+        alone.cov, mine = world.cov, labels == label
+        worst = max(worst, error([t[mine] for t in world.posterior(xt, sigma, labels)[::2]], list(alone.posterior(xt[mine], sigma[mine])[::2])))
+    return worst
+
+@identity('an exact world given clean frames is the conditional of the joint law', '17_toy', 1e-8)
+def world_is_causal():
+    world, xt, sigma, labels = world_case()
+    sigma = torch.cat([torch.zeros_like(sigma[:, :2]), sigma[:, 2:]], 1)
+    _, cache = world(xt[:, :2], sigma[:, :2], labels, (), 0)
+    return error(world(xt[:, 2:], sigma[:, 2:], labels, cache, 2)[0], world(xt, sigma, labels)[0][:, 2:])
+
+@identity('an ensemble is its members side by side, rollouts and gradients', '17_toy', 1e-9)
+def ensemble_is_members():
+    nets = [small(i, True, channels=2, patch=1, labels=1, chunk=2) for i in range(3)]
+    one, x = toy.Ensemble(nets).to(D), randn((6, 4, 2, 1, 1), stream(0, 'x'), dtype=D)
+    sigma = torch.rand(6, 4, generator=stream(1, 's'), dtype=D)
+    ours, parts = one(x, sigma)[0], [net(x[2 * i:2 * i + 2], sigma[2 * i:2 * i + 2])[0] for i, net in enumerate(nets)]
+    grads = torch.autograd.grad(probe(ours), list(one.stacked.values()))
+    probe(torch.cat(parts)).backward()
+    truth = [torch.stack([net.get_parameter(k.replace('/', '.')).grad for net in nets]) for k in one.stacked]
+    return max(error(ours, torch.cat(parts)), error(list(grads), truth), error(causal.by_chunks(one.member(1), x, sigma), nets[1](x, sigma)[0]))
+
+class Member(train.Team):
+    "Sees one member's part of every draw."
+    def __init__(self, i, size): super().__init__(); self.i, self.all = i, size
+    def share(self, x): return x.chunk(self.all)[self.i]
+
+@identity("an ensemble's training is its members' trainings side by side: student, fake score, head", '17_toy', 1e-6)
+def ensemble_trains_members():
+    preset, worst = gaps.ToyPreset(width=16), 0.
+    students = [causal.causal(dit.shaken(preset.network(), i), preset.chunk) for i in range(2)]
+    fakes = [dit.shaken(gaps.Correction(preset.world(), **preset.network().config), i, .05) for i in (2, 3)]
+    settings = dict(batch=4, steps=9, critic_updates=2, critic_warmup=0, asd_after=0)
+    stage = gaps.toy_stage(preset, 'asd', toy.Ensemble(students), toy.Ensemble(fakes), calibrate=1, **settings)
+    heads = [stage.head.member(i) for i in range(2)]
+    for k in range(3): stage.step(k)
+    for i in range(2):
+        one = gaps.toy_stage(preset, 'asd', students[i], fakes[i], **{**settings, 'batch': 8, 'calibrate': .5}, head=heads[i], team=Member(i, 2))
+        for k in range(3): one.step(k)
+        for name in ('student', 'fake', 'head'): worst = max(worst, error(list(stage.networks[name].member(i).state_dict().values()), list(one.networks[name].state_dict().values())))
+    return worst
+
+@identity('a correction that adds nothing is the exact teacher, one that adds x is off by x / sigma', '18_gaps', 1e-9)
+def correction_starts_exact():
+    world, xt, sigma, labels = world_case()
+    net = gaps.Correction(world, channels=2, patch=1, width=16, depth=1, heads=2, labels=4).to(D)
+    pairs = [(net(xt, sigma, labels)[0], world(xt, sigma, labels)[0]), (net.read(xt, sigma, labels + 2)[0], world(xt, sigma, labels)[0])]
+    with torch.no_grad(): net.unembed.bias.fill_(.3)
+    return error([a for a, _ in pairs] + [world(xt, sigma)[0] - net(xt, sigma)[0]], [b for _, b in pairs] + [(.3 / sigma)[..., None, None, None].expand_as(xt)])
+
+@identity('conditional cross-entropies add up to the joint one, and each is that of its frame', '18_gaps', 1e-8)
+def entropies_add_up():
+    world, x, _, _ = world_case()
+    ours = gaps.cross_entropies(world, x)
+    still = [-world.posterior(x[:, :k], torch.zeros(6, k, dtype=D))[2].mean() for k in (1, 3, 4)]
+    return error([ours[0], sum(ours[:3]), sum(ours)], [t.item() for t in still])
+
+@identity('the maximum mean discrepancy is its sum over pairs; equal modes have no total variation', '18_gaps', 1e-6)
+def measures_by_definition():
+    a, b = (randn((7, 3), stream(i, 'mmd')) for i in (0, 1))
+    k = lambda x, y: sum(math.exp(-(x - y).square().sum().item() / (2 * w * w)) for w in (.1, .3, 1.)) / 3
+    inside = sum(k(s[i], s[j]) for s in (a, b) for i in range(7) for j in range(7) if i != j) / 42
+    world = toy.ring(frames=4)
+    x = world.means[:, :, :, None, None]
+    return max(error(gaps.mmd(a, b), inside - 2 * sum(k(x, y) for x in a for y in b) / 49), error(gaps.mode_tv(world, x), 0.), error(gaps.mode_tv(world, x[:4].repeat(4, 1, 1, 1, 1)), .75))
+
+@identity('trust is the least-squares coefficient of what is missing on the direction, and 1 for the exact fake score on average', '19_health', 1e-9)
+def trust_is_least_squares():
+    world, x, sigma, labels = world_case()
+    student, eps = health.scaled(world, .7), randn(x.shape, stream(0, 'eps'), dtype=D)
+    guess, target = dmd.clean_guesses(x, world, student, labels, sigma, eps)
+    truth = torch.linalg.lstsq((guess - target).reshape(-1, 1), (x - target).reshape(-1, 1)).solution.item()
+    toward = lambda *a: (student(*a)[0] + .5 * (world(*a)[0] - student(*a)[0]), None)      # half of the way: trust 2
+    full, half = (health.agreement(x, world, fake, student, labels, sigma, eps) for fake in (student, toward))
+    return error([health.trust(x, world, student, labels, sigma, eps)[0], *full, *half], [truth, 1., 1., 1., .5])
+
+@identity("a critic's ceiling between two Gaussians is their symmetric divergence", '19_health', 1e-9)
+def ceiling_of_gaussians():
+    one = toy.Mixture(torch.zeros(1, 3, 2), shift=0., jitter=.5)
+    one.means, one.cov = one.means.to(D), one.cov.to(D)
+    two = health.scaled(one, 1.)
+    two.means = torch.full((1, 3, 2), .4, dtype=D)
+    x, eps = (randn((5, 3, 2, 1, 1), stream(0, n), dtype=D) for n in 'xe')
+    sigma = torch.full((5, 3), .3, dtype=D)
+    return error(health.gap_ceiling(one, two, x, x + .4, sigma, eps), 6 * (.7 * .4) ** 2 / (.49 * .25 + .09))
 
 # %% ../nbs/16_exact.ipynb #cf3f8122
 TINY = train.Preset(size=8, frames=4, patch=4, width=24, depth=2, heads=2)

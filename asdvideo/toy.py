@@ -6,23 +6,24 @@
 __all__ = ['WORLDS', 'Mixture', 'polar', 'ring', 'branch', 'kicks', 'sliced_w2', 'tensors_in', 'each_tensor', 'Method',
            'Ensemble', 'Heads']
 
-# %% ../nbs/17_toy.ipynb #aeb60aa6
+# %% ../nbs/17_toy.ipynb #74fd3a31
 import copy, math
 
 import torch
 import torch.nn as nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .core import randn, require, stream
 from .flow import v_from_x0
 
-# %% ../nbs/17_toy.ipynb #6d03609d
+# %% ../nbs/17_toy.ipynb #baa88c7e
 class Mixture:
     "A world of point videos with a closed-form law; also its exact denoiser, bidirectional without a cache and causal with one."
     chunk, channels = None, 2
     def __init__(self,
         means:torch.Tensor,               # (k, f, 2) mean path of each component
         labels:torch.Tensor|None=None,    # (k,) the label of each component; None: all 0
-        shift:float=.1, jitter:float=.03  # spread of the whole path, and of each frame
+        shift:float=.15, jitter:float=.1  # spread of the whole path, and of each frame
     ):
         require(means.dim() == 3 and means.shape[2] == 2, f'means {tuple(means.shape)}', '(components, frames, 2)')
         self.means, self.frames = means, means.shape[1]
@@ -80,17 +81,17 @@ class Mixture:
         "Exact log density of clean videos (b,)."
         return self.posterior(x, torch.zeros(x.shape[:2]), cond)[2]
 
-# %% ../nbs/17_toy.ipynb #14bfe768
+# %% ../nbs/17_toy.ipynb #06dbebd3
 def polar(angle, radius=1.): return radius * torch.stack([angle.cos(), angle.sin()], -1)
 
 def ring(
     modes:int=8, frames:int=6, # starts on the circle; length
     turn:float=.35, **spread   # radians per frame; see `Mixture`
 )->Mixture:
-    "A point that starts at one of several places on a circle and rotates in one of two directions."
+    "A point that starts at one of several places on a circle and rotates in one of two directions, which its label names."
     start, way, t = torch.arange(modes) * 2 * math.pi / modes, torch.tensor([-1., 1.]), torch.arange(frames)
     angle = start[:, None, None] + way[None, :, None] * turn * t
-    return Mixture(polar(angle).flatten(0, 1), **spread)
+    return Mixture(polar(angle).flatten(0, 1), torch.arange(2).repeat(modes), **spread)
 
 def branch(
     starts:int=4, frames:int=6, # places to start from; length
@@ -129,7 +130,7 @@ def sliced_w2(
     d = nn.functional.normalize(randn((a.shape[1], directions), stream(seed, 'directions')), dim=0)
     return ((a @ d).sort(0).values - (b @ d).sort(0).values).square().mean().sqrt().item()
 
-# %% ../nbs/17_toy.ipynb #51209eb5
+# %% ../nbs/17_toy.ipynb #09069f69
 def tensors_in(x)->bool:
     "Whether there is a tensor in x, however deep."
     return isinstance(x, torch.Tensor) or isinstance(x, (tuple, list)) and any(map(tensors_in, x))
@@ -163,7 +164,8 @@ class Ensemble(nn.Module):
             for i, part in zip(moving, parts): full[i] = part
             return torch.func.functional_call(self.template[0], p, (method, *full))
         parts = [each_tensor(lambda t: t.unflatten(0, (self.size, -1)), args[i]) for i in moving]
-        return each_tensor(lambda t: t.flatten(0, 1), torch.func.vmap(one)(params, *parts))
+        with sdpa_kernel(SDPBackend.MATH): out = torch.func.vmap(one)(params, *parts)      # the fused kernels know no stacked weights
+        return each_tensor(lambda t: t.flatten(0, 1), out)
 
     def forward(self, xt, sigma, cond=None, cache=None, start=0, clean=None):
         "A denoiser's call; see `DiT.forward`."

@@ -5,7 +5,7 @@ import contextlib, inspect, sys, textwrap
 import pytest
 
 import asdvideo.exact as exact
-from asdvideo import asd, causal, dit, dmd, ffe, flow, init, rollout, teacher, wan
+from asdvideo import asd, causal, dit, dmd, ffe, flow, gaps, health, init, rollout, teacher, toy, wan
 
 def source(old, new):
     "A mutant that edits the source text of a function or method."
@@ -84,7 +84,7 @@ EDITS = {
     'the discriminator moves the student': (asd.AsdStage, 'discriminator_step', "self.apply('head'", "self.apply('student'"),
     'the discriminator always trains the fake score': (asd.AsdStage, 'discriminator_step', "torch.set_grad_enabled(c['live'])", 'torch.enable_grad()'),
     'the penalty has its full weight': (asd.AsdStage, 'discriminator_step', "c['gamma'] / 2", "c['gamma']"),
-    'the penalty looks at fakes only': (asd.AsdStage, 'penalty', 'for y, sigma in sides', 'for y, sigma in sides[:1]'),
+    'the penalty looks at fakes only': (asd.AsdStage, 'penalty', 'zip(sides, taps)', 'zip(sides[:1], taps)'),
     'the partner is the student itself': (asd.AsdStage, 'partner_of', 'n + 1 if', 'n if'),
     'fake and real videos are exchanged': (asd.AsdStage, 'discriminator_step', 'asd_discriminator_loss(fake, real)', 'asd_discriminator_loss(real, fake)'),
     'the fake score learns at the wrong noise': (dmd.DmdStage, 'follow', 'eps, sigma, self.fake_cond', 'eps * .9, sigma, self.fake_cond'),
@@ -97,6 +97,18 @@ EDITS = {
     "Wan's text keys are not normalised": (wan, 'text_keys', 'attn.norm_k(attn.to_k(text))', 'attn.to_k(text)'),
     "Wan's keys are not rotated": (wan, 'self_attention', 'rotate(k, angles)', 'k'),
     'Wan adds a gate twice': (wan, 'wan_block', 'block.ffn(y).float() * gate2', 'block.ffn(y).float() * gate2 * gate2'),
+    'the exact posterior mistakes sigma for its square': (toy.Mixture, 'posterior', 'torch.diag_embed(sigma ** 2)', 'torch.diag_embed(sigma)'),
+    'the exact score ignores the label': (toy.Mixture, 'prior', 'if cond is None:', 'if True:'),
+    'the exact causal velocity is that of the past': (toy.Mixture, '__call__', 'v[:, start:]', 'v[:, :xt.shape[1] - start]'),
+    'every member is the first': (toy.Ensemble, 'member', 'v[i]', 'v[0]'),
+    'a correction ignores the label': (gaps.Correction, 'corrected', 'None if cond is None else cond % self.world.labels', 'None'),
+    'a correction counts x twice': (gaps.Correction, 'corrected', 'v - v_from_x0(xt, torch.zeros_like(xt), sigma, self.floor)', 'v'),
+    'the discrepancy counts a video with itself': (gaps, 'mmd', '(kernel(x, x) - n)', 'kernel(x, x)'),
+    'a conditional entropy is a joint one': (gaps, 'cross_entropies', 'b - a for', 'b for'),
+    'total variation is counted twice': (gaps, 'mode_tv', '.5 *', '1. *'),
+    'trust compares with the fake score': (health, 'trust', '(x - target)', '(x - guess)'),
+    'agreement turns the lengths round': (health, 'agreement', 'd.norm() / true.norm()', 'true.norm() / d.norm()'),
+    "the critic's ceiling adds what it should subtract": (health, 'gap_ceiling', 'log_ratio(xr) - log_ratio(xf)', 'log_ratio(xr) + log_ratio(xf)'),
     'conversion ignores the chunk size': (causal, 'causal', 'twin.chunk, twin.first, twin.window, twin.sink = chunk,', 'twin.chunk, twin.first, twin.window, twin.sink = 1,'),
 }
 
