@@ -26,6 +26,7 @@ plans: $(READY)
 	$(BIN)/asdvideo plan --gpus 8 --json data/results/plan-8.json
 	$(BIN)/asdvideo plan --gpus 8 --real wan-14b --json data/results/plan-8-large.json
 	$(BIN)/asdvideo plan --gpus 1 --lora 64 --json data/results/plan-1-lora.json
+	$(BIN)/torchrun --standalone --nproc_per_node=2 tests/measure.py data/results/plan-measured.json
 
 reproduce: $(READY)
 	$(BIN)/asdvideo reproduce

@@ -10,15 +10,16 @@ __all__ = ['IDENTITIES', 'D', 'LAYOUTS', 'LEVELS', 'TINY', 'identity', 'error', 
            'single_precision', 'bf16', 'meta_device', 'one_chunk_is_bidirectional', 'masked_is_cached',
            'masked_is_cached_128', 'masked_is_recomputed', 'forced_is_cached', 'forced_is_recomputed',
            'masks_by_definition', 'causal_jacobian', 'forced_jacobian', 'cache_is_a_value', 'cache_is_detached',
-           'student', 'noise_of', 'play', 'same_with_gradients', 'truncation', 'readings_agree', 'star_is_a_schedule',
-           'ode_is_euler', 'noise_addresses', 'context_is_clean', 'noise_gradient_stays', 'only_the_last_jump',
-           'hermite', 'pseudo_loss', 'dmd_is_kl', 'dmd_normaliser', 'dmd_rests', 'flow_floor', 'ode_regression',
-           'tie_is_log_two', 'adversarial_signs', 'small_head', 'one_row', 'penalty_limit', 'strength_is_a_ratio',
-           'world_case', 'world_score', 'world_of_a_label', 'world_is_causal', 'ensemble_is_members', 'Member',
-           'ensemble_trains_members', 'correction_starts_exact', 'entropies_add_up', 'measures_by_definition',
-           'trust_is_least_squares', 'ceiling_of_gaussians', 'tiny_stage', 'moved', 'who_moves_whom', 'gradients_of',
-           'generator_step_is_dmd', 'critic_step_is_flow_matching', 'discriminator_step_is_its_loss', 'partners',
-           'asd_contains_dmd', 'draws_are_shared', 'wan_case', 'wan_is_diffusers', 'wan_is_causal', 'verify', 'report']
+           'student', 'noise_of', 'play', 'same_with_gradients', 'ring_is_a_cache', 'truncation', 'readings_agree',
+           'star_is_a_schedule', 'ode_is_euler', 'noise_addresses', 'context_is_clean', 'noise_gradient_stays',
+           'only_the_last_jump', 'hermite', 'pseudo_loss', 'dmd_is_kl', 'dmd_normaliser', 'dmd_rests', 'flow_floor',
+           'ode_regression', 'tie_is_log_two', 'adversarial_signs', 'small_head', 'one_row', 'penalty_limit',
+           'strength_is_a_ratio', 'world_case', 'world_score', 'world_of_a_label', 'world_is_causal',
+           'ensemble_is_members', 'Member', 'ensemble_trains_members', 'correction_starts_exact', 'entropies_add_up',
+           'measures_by_definition', 'trust_is_least_squares', 'ceiling_of_gaussians', 'tiny_stage', 'moved',
+           'who_moves_whom', 'gradients_of', 'generator_step_is_dmd', 'critic_step_is_flow_matching',
+           'discriminator_step_is_its_loss', 'partners', 'asd_contains_dmd', 'draws_are_shared', 'wan_case',
+           'wan_is_diffusers', 'wan_is_causal', 'verify', 'report']
 
 # %% ../nbs/16_exact.ipynb #b8e69500
 import math, time, warnings
@@ -344,7 +345,7 @@ def cache_is_detached():
     _, cache = net(x[:, :2], s[:, :2], c, (), 0)
     return 0. if not any(t.requires_grad for layer in cache for t in layer) else math.inf
 
-# %% ../nbs/16_exact.ipynb #24778053
+# %% ../nbs/16_exact.ipynb #b742db31
 LEVELS = flow.step_list(4, 3.)
 
 def student(grad=False, chunk=2): return causal.causal(small(grad=grad), chunk)
@@ -356,6 +357,19 @@ def same_with_gradients():
     net = student(True)
     with torch.no_grad(): plain = [play(net, rollout.uniform(LEVELS, n, 3)) for n in (1, 2, 4)]
     return error([play(net, rollout.uniform(LEVELS, n, 3), grad=True) for n in (1, 2, 4)], plain)
+
+@identity('a ring cache, written in place, plays the same videos as the cache that is a value, for every layout, one after the other in the same memory', '07_causal', 1e-10)
+def ring_is_a_cache():
+    worst = 0.
+    for layout in LAYOUTS:
+        one, places = causal.causal(small(), **layout), set()
+        ring = causal.RingCache(one, 6)
+        for seed in (0, 1):
+            noise = rollout.Noise((2, 6, 1, 8, 8), seed, one.chunk, one.first, dtype=D)
+            worst = max(worst, error(*(rollout.rollout(one, noise, rollout.uniform(LEVELS, 2, len(noise.sizes)), torch.arange(2), cache=c) for c in ((), ring))))
+            places.add(tuple(m.data_ptr() for layer in ring.memory.values() for m in layer))
+        if len(places) > 1: return math.inf
+    return worst
 
 @identity('leaving the N-step rollout after n jumps is the n-step rollout (truncated reading)', '08_rollout')
 def truncation():
@@ -748,7 +762,7 @@ def draws_are_shared():
     draws = [[(n, labels.tolist(), seed) for n, labels, seed, _ in (stage.draw(*address) for address in addresses)] for stage in (a, b)]
     return 0. if turns == [[1, 2, 3, 4]] * 6 and draws[0] == draws[1] and len({d[2] for d in draws[0]}) == len(addresses) else math.inf
 
-# %% ../nbs/16_exact.ipynb #2fba3f05
+# %% ../nbs/16_exact.ipynb #f820e79e
 def wan_case():
     "A tiny Wan in double precision, latents, levels and text."
     net = dit.shaken(wan.make_wan()).to(D)
@@ -762,7 +776,7 @@ def wan_is_diffusers():
         worst = max(worst, error(ours, theirs), error(weights_grad(net, probe(ours)), weights_grad(net, probe(theirs))))
     return worst
 
-@identity('a causal Wan: one chunk is bidirectional, masked equals cached, a prepared text changes nothing', '30_wan', 1e-9)
+@identity('a causal Wan: one chunk is bidirectional, masked equals cached (as a value or in a ring), a prepared text changes nothing', '30_wan', 1e-9)
 def wan_is_causal():
     net, x, s, text = wan_case()
     net.requires_grad_(False)
@@ -770,7 +784,7 @@ def wan_is_causal():
     for layout in (dict(chunk=1), dict(chunk=2), dict(chunk=3, first=1), dict(chunk=1, window=2, sink=1)):
         one = causal.causal(net, **layout)
         pairs.append((causal.by_chunks(one, x, s, text), one(x, s, text)[0]))
-        with torch.no_grad(): pairs.append((one(x, s, one.prepare(text))[0], one(x, s, text)[0]))
+        with torch.no_grad(): pairs += [(causal.by_chunks(one, x, s, text, causal.RingCache(one, 4)), one(x, s, text)[0]), (one(x, s, one.prepare(text))[0], one(x, s, text)[0])]
     return max(error(a, b) for a, b in pairs)
 
 # %% ../nbs/16_exact.ipynb #4c81818f

@@ -6,7 +6,7 @@
 __all__ = ['OUTPUTS', 'CARD', 'VideoOutput', 'collect', 'VideoTransformer', 'DigitsPipeline', 'model_card', 'export',
            'ChunkDecoder', 'CausalWanPipeline', 'tiny_wan_pipeline']
 
-# %% ../nbs/31_pipeline.ipynb #16c5324a
+# %% ../nbs/31_pipeline.ipynb #4d38d07b
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from diffusers import ConfigMixin, DiffusionPipeline, ModelMixin, WanPipeline
 from diffusers.configuration_utils import register_to_config
 from diffusers.utils import BaseOutput
 
+from .causal import RingCache
 from .chain import load, preset_of
 from .core import replacing, require
 from .data import label_id
@@ -48,7 +49,7 @@ def collect(
     from PIL import Image
     return VideoOutput([[Image.fromarray(frame) for frame in clip] for clip in pixels])
 
-# %% ../nbs/31_pipeline.ipynb #0b0cc37b
+# %% ../nbs/31_pipeline.ipynb #c54b6fbc
 class VideoTransformer(ModelMixin, ConfigMixin):
     "A `DiT` that diffusers can save and load. It is a denoiser."
     @register_to_config
@@ -97,7 +98,7 @@ class DigitsPipeline(DiffusionPipeline):
         c, frames = self.config, frames or self.config.frames
         noise = Noise((len(labels), frames, self.transformer.config.channels, c.size, c.size), seed, self.transformer.chunk, self.transformer.first, self.device)
         schedule = named_schedule(steps, c.levels, len(noise.sizes))
-        for x0 in rollout_chunks(self.transformer, noise, schedule, labels): yield x0.clamp(-1, 1)
+        for x0 in rollout_chunks(self.transformer, noise, schedule, labels, cache=RingCache(self.transformer.net, frames)): yield x0.clamp(-1, 1)
 
     def __call__(self,
         prompt, steps:str='4', seed:int=0, frames:int|None=None, # see `stream`
@@ -154,7 +155,7 @@ def export(
     with replacing(folder/'README.md') as tmp: tmp.write_text(model_card(load(name, 'cpu'), f'asdvideo-digits-{name}', folder))
     return folder
 
-# %% ../nbs/31_pipeline.ipynb #d569bab3
+# %% ../nbs/31_pipeline.ipynb #87af4f69
 class ChunkDecoder:
     "Decode latents chunk by chunk with the VAE's own causal memory: equal to decoding them at once."
     def __init__(self,
@@ -201,6 +202,7 @@ class CausalWanPipeline(WanPipeline):
     )->int:
         "How many latent frames a video has. Raises for sizes that the VAE or the chunks do not fit."
         t, s = self.vae_scale_factor_temporal, self.vae_scale_factor_spatial * self.transformer.config.patch_size[1]
+        require(chunk >= 1, f'chunk={chunk}', 'at least one latent frame per chunk')
         nearest = max(1, round((num_frames + t - 1) / (t * chunk))) * t * chunk - t + 1
         require(num_frames == nearest, f'num_frames={num_frames}', f'{t} * (a multiple of {chunk}) - {t - 1}', f'The nearest is {nearest}.')
         require(height % s == 0 and width % s == 0, f'{height} x {width} pixels', f'multiples of {s}')
@@ -225,7 +227,8 @@ class CausalWanPipeline(WanPipeline):
         text = net.prepare(prompt_embeds.to(device, self.transformer.dtype))
         noise = Noise((len(prompt_embeds), frames, net.channels, height // s, width // s), seed, chunk, device=device, dtype=self.transformer.dtype)
         decode = ChunkDecoder(self.vae)
-        for x0 in rollout_chunks(net, noise, named_schedule(steps, levels or step_list(4, 5), len(noise.sizes)), text): yield decode(x0)
+        schedule = named_schedule(steps, levels or step_list(4, 5), len(noise.sizes))
+        for x0 in rollout_chunks(net, noise, schedule, text, cache=RingCache(net, frames)): yield decode(x0)
 
     def __call__(self,
         prompt=None, steps:str='4', num_frames:int=81, height:int=480, width:int=832, seed:int=0, # see `stream`

@@ -45,7 +45,7 @@ class Noise:
         shape = (self.shape[0], self.sizes[i], *self.shape[2:])
         return self.share(randn(shape, stream(self.seed, 'noise', i, k))).to(self.device, self.dtype)
 
-# %% ../nbs/08_rollout.ipynb #8884997a
+# %% ../nbs/08_rollout.ipynb #fb69ef92
 def denoise_chunk(
     model, noise:Noise,        # see `rollout`
     i:int, levels,             # which chunk, its noise levels
@@ -57,7 +57,7 @@ def denoise_chunk(
     for k, level in enumerate(levels):
         last, sigma = k + 1 == len(levels), torch.full(xt.shape[:2], level, device=xt.device, dtype=xt.dtype)
         with torch.set_grad_enabled(grad and last):
-            v, _ = model(xt, sigma, cond, cache, start)
+            v = model(xt, sigma, cond, cache, start)[0]      # the cache that it returns is dropped at once
             x0 = x0_from_v(xt, v, sigma)
         if callback: callback(i, k, level, xt, x0)
         if last: return x0
@@ -75,7 +75,7 @@ def context(
     return model(x0.detach(), x0.new_zeros(x0.shape[:2]), cond, cache, start)[1]
 
 def rollout_chunks(
-    model, noise:Noise, schedule, cond=None, grad:bool=False, mode:str='sde', callback=None # see `rollout`
+    model, noise:Noise, schedule, cond=None, grad:bool=False, mode:str='sde', callback=None, cache=() # see `rollout`
 ):
     "Yield the chunks of a rollout one after the other, each as soon as it is finished."
     schedule = [check_levels(s) for s in schedule]
@@ -85,7 +85,7 @@ def rollout_chunks(
     sizes = getattr(model, 'chunk', None), getattr(model, 'first', None)
     ok = sizes[0] is None or noise.sizes == [sizes[1] or sizes[0]] + [sizes[0]] * (len(noise.sizes) - 1)
     require(ok, f'chunks of {noise.sizes} frames', f'those of the model, chunk={sizes[0]}, first={sizes[1]}', 'Make the noise with the same chunk and first.')
-    cache, start = (), 0
+    start = 0
     for i, levels in enumerate(schedule):
         x0 = denoise_chunk(model, noise, i, levels, cond, cache, start, grad, mode, callback)
         yield x0
@@ -99,10 +99,11 @@ def rollout(
     cond=None,      # (b,) or None
     grad:bool=False,# let gradients into each chunk's last jump
     mode:str='sde', # "sde": noise again between steps; "ode": follow the velocity
-    callback=None   # called as callback(chunk, step, level, xt, x0) after every jump
+    callback=None,  # called as callback(chunk, step, level, xt, x0) after every jump
+    cache=()        # the empty past; without gradients a `RingCache` may take its place
 )->torch.Tensor:
     "Write a video chunk by chunk (Self-Forcing's self-rollout): (b, f, c, h, w)."
-    return torch.cat(list(rollout_chunks(model, noise, schedule, cond, grad, mode, callback)), 1)
+    return torch.cat(list(rollout_chunks(model, noise, schedule, cond, grad, mode, callback, cache)), 1)
 
 # %% ../nbs/08_rollout.ipynb #ceffc0da
 def forward_passes(

@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['MODELS', 'embed_prompts', 'Texts', 'with_lora', 'merged', 'LatentPreset', 'wan_stage', 'train_wan', 'Meter',
-           'FusedShapes', 'fused_attention', 'late_steps', 'step_peak', 'NoTexts', 'planned_stage', 'bf16_peaks',
-           'plan', 'show_plan', 'Processes']
+           'FusedShapes', 'fused_attention', 'late_steps', 'step_peak', 'NoTexts', 'planned_stage', 'blocks_of',
+           'numel', 'planned_peaks', 'planned_bytes', 'at_peak', 'plan', 'show_plan', 'Processes']
 
-# %% ../nbs/32_scale.ipynb #ae84111c
+# %% ../nbs/32_scale.ipynb #57850a44
 import atexit, copy, json, weakref
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -213,7 +214,7 @@ def step_peak(
             out[name] = meter.peak
     return out
 
-# %% ../nbs/32_scale.ipynb #5f254e4b
+# %% ../nbs/32_scale.ipynb #0a1fc8f6
 MODELS = {'wan-1.3b': WAN_1_3B, 'wan-14b': WAN_14B, 'tiny': TINY_WAN}
 
 class NoTexts:
@@ -222,20 +223,26 @@ class NoTexts:
     def __len__(self): return 1000
     def __getitem__(self, labels): return self.null.expand(len(labels), -1, -1)
 
-def planned_stage(kind, model, real, preset, lora, checkpointing):
-    "A stage on the meta device in bf16, and its real score."
+def planned_stage(model, real, kind='asd', preset=LatentPreset(), lora=0, checkpointing=True, compute=torch.bfloat16):
+    "A stage on the meta device for planning; `model` and `real` are configurations of `WanTransformer3DModel`, `compute` is the type of its tensors."
     from diffusers import WanTransformer3DModel
-    with torch.device('meta'): nets = [torch.nn.Module.to(WanTransformer3DModel(**MODELS[m]), torch.bfloat16) for m in (model, real or model)]
-    return wan_stage(kind, *nets, NoTexts(MODELS[model]['text_dim']), preset, lora, checkpointing, batch=1, device='meta', critic_warmup=0), nets[1]
+    with torch.device('meta'): nets = [torch.nn.Module.to(WanTransformer3DModel(**c), compute) for c in (model, real)]
+    return wan_stage(kind, *nets, NoTexts(model['text_dim']), preset, lora, checkpointing, batch=1, device='meta', critic_warmup=0)
 
-def bf16_peaks(
-    stage, gpus:int # on the meta device in bf16; that share the gradients
+def blocks_of(net):
+    "The blocks that FSDP splits and gathers one by one; none for small networks, which every process holds whole."
+    return getattr(getattr(net, 'model', net), 'blocks', ())
+
+def numel(net, trained=False): return sum(p.numel() for p in net.parameters() if p.requires_grad or not trained)
+
+def planned_peaks(
+    stage, gpus:int # on the meta device; that share weights and gradients
 )->dict:
-    "Bytes above rest at the peak of each kind of step; a weight's gradient is handed over when it is made and counts as a share in fp32."
-    def hand_over(p): p.grad = None; meter.add(4 * p.numel() / gpus)
+    "Bytes above rest at the peak of each kind of step, without gathered weights; a weight's gradient is handed over when it is made and counts as a share in fp32."
+    def hand_over(p, share): p.grad = None; meter.add(4 * p.numel() * share)
     for net in stage.networks.values():
         for p in net.parameters():
-            if p.requires_grad: p.register_post_accumulate_grad_hook(hand_over)
+            if p.requires_grad: p.register_post_accumulate_grad_hook(partial(hand_over, share=1 / gpus if blocks_of(net) else 1))
     stage.apply, peaks = lambda *a, **k: torch.zeros(()), {}
     for name, step in late_steps(stage).items():
         with fused_attention(), Meter() as meter:
@@ -244,6 +251,25 @@ def bf16_peaks(
             step()
         peaks[name] = meter.peak
     return peaks
+
+def planned_bytes(
+    stage, gpus:int, # from `planned_stage`; that share it by FSDP2
+    compute=torch.bfloat16 # the type of gathered weights
+)->dict:
+    "Bytes per GPU by purpose: at rest, gathered while computing, and above both in each kind of step."
+    def share(net, trained=False): return numel(net, trained) / (gpus if blocks_of(net) else 1)
+    learning = [net for k, net in stage.networks.items() if not k.endswith('_ema')]
+    split = [net for net in (*learning, stage.teacher) if blocks_of(net)]
+    block = lambda net, trained=False: max(numel(b, trained) for b in blocks_of(net))
+    around = lambda net: numel(net) - sum(map(numel, blocks_of(net)))
+    return {'student, fake score and discriminator, weights (fp32)': 4 * sum(map(share, learning)), 'their optimiser states (fp32)': 8 * sum(share(net, True) for net in learning),
+            'average of the student (fp32)': 4 * share(stage.student), 'real score (fp32)': 4 * share(stage.teacher),
+            'gathered: a block, the next, what is around them, gradients on their way': compute.itemsize * max(2 * block(net) + around(net) for net in split) + 4 * max(block(net, True) for net in learning if blocks_of(net)),
+            **{f'{name} step: activations, cache, videos, gradients': v for name, v in planned_peaks(stage, gpus).items()}}
+
+def at_peak(parts):
+    "Bytes at rest and gathered, and those of the larger step."
+    return sum(v for k, v in parts.items() if ' step:' not in k) + max(v for k, v in parts.items() if ' step:' in k)
 
 def plan(
     model:str='wan-1.3b', real:str|None=None, # of `MODELS`: student and fake score; the real score, None: the same
@@ -255,20 +281,9 @@ def plan(
     for m in (model, real or model): require(m in MODELS, f'model {m!r}', 'one of ' + ', '.join(MODELS))
     require(gpus >= 1 and frames % chunk == 0, f'gpus={gpus}, frames={frames}, chunk={chunk}', 'at least one GPU, and frames that are a multiple of the chunk')
     preset = LatentPreset(frames=frames, chunk=chunk, rows=rows, cols=cols)
-    stage, whole = planned_stage(kind, model, real, preset, lora, checkpointing)
-    peaks = bf16_peaks(stage, gpus)
-    size = lambda net, trained: sum(p.numel() for p in net.parameters() if p.requires_grad == trained)
-    trained, frozen = (sum(size(net, t) for k, net in stage.networks.items() if not k.endswith('_ema')) for t in (True, False))
-    block = max(sum(p.numel() for p in b.parameters()) for b in whole.blocks)
-    around = sum(p.numel() for p in whole.parameters()) - sum(p.numel() for b in whole.blocks for p in b.parameters())
-    parts = {'student and fake score, weights (fp32)': 4 * (trained + frozen) / gpus, 'their optimiser states (fp32)': 8 * trained / gpus,
-             'average of the student (fp32)': 4 * (size(stage.student, True) + size(stage.student, False)) / gpus, 'real score (fp32)': 4 * sum(p.numel() for p in whole.parameters()) / gpus,
-             'gathered block, the next, and what is around them (bf16)': 2 * (2 * block + around) + 6 * block}
-    parts |= {f'{name} step: activations, cache, videos, gradients': v for name, v in peaks.items()}
-    total = sum(v for k, v in parts.items() if ' step:' not in k) + max(peaks.values())
-    parts = {k: round(v / 1e9, 2) for k, v in parts.items()}
+    parts = planned_bytes(planned_stage(MODELS[model], MODELS[real or model], kind, preset, lora, checkpointing), gpus)
     return {'model': model, 'real': real or model, 'kind': kind, 'gpus': gpus, 'frames': frames, 'chunk': chunk, 'latents': [rows, cols], 'lora': lora, 'checkpointing': checkpointing,
-            'GB': parts, 'GB per GPU': round(total / 1e9, 1), 'fits': total / 1e9 < .92 * memory, 'of': memory}
+            'GB': {k: round(v / 1e9, 2) for k, v in parts.items()}, 'GB per GPU': round(at_peak(parts) / 1e9, 1), 'fits': at_peak(parts) / 1e9 < .92 * memory, 'of': memory}
 
 def show_plan(
     p:dict # from `plan`
@@ -279,7 +294,7 @@ def show_plan(
     lines += [f'  {v:8.2f} GB  {k}' for k, v in p['GB'].items()]
     return '\n'.join([*lines, f'  {p["GB per GPU"]:8.1f} GB  per GPU at the larger peak: ' + ('fits' if p['fits'] else 'does NOT fit') + f' into {p["of"]:g} GB (8 % are left free)' + ('' if p['fits'] else '. Train low-rank additions (--lora 64), use more GPUs, or fewer frames')])
 
-# %% ../nbs/32_scale.ipynb #8a1b2365
+# %% ../nbs/32_scale.ipynb #be43709d
 class Processes(Team):
     "All processes that `accelerate launch` (or torchrun) has started; with `shard`, FSDP2 splits the weights over them and computes in bf16 on CUDA."
     def __init__(self,
@@ -319,9 +334,9 @@ class Processes(Team):
             require(not odd, '; '.join(odd), 'the same settings in all processes', 'Start them with one command.')
 
     def shard(self, net):
-        if self.mesh is None or not hasattr(net, 'blocks') and not hasattr(net, 'model'): return net
+        if self.mesh is None or not blocks_of(net): return net
         policy = MixedPrecisionPolicy(torch.bfloat16, torch.float32, cast_forward_inputs=False) if self.device.type == 'cuda' else MixedPrecisionPolicy(cast_forward_inputs=False)
-        for block in getattr(net, 'model', net).blocks:
+        for block in blocks_of(net):
             fully_shard(block, mesh=self.mesh, mp_policy=policy)
             for name in ('causal', 'text_keys'):
                 if hasattr(block, name): register_fsdp_forward_method(block, name)

@@ -7,32 +7,35 @@ __all__ = ['TINY_WAN', 'WAN_1_3B', 'WAN_14B', 'NAMES', 'IN_BLOCK', 'PREFIXES', '
            'cross_attention', 'wan_block', 'Text', 'CausalWan', 'make_wan', 'rename', 'strip_prefixes', 'from_original',
            'load_original']
 
-# %% ../nbs/30_wan.ipynb #3a4a0cc7
-import math, re
+# %% ../nbs/30_wan.ipynb #b98422ce
+import re
 from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
 from types import MethodType
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from einops import rearrange
+from safetensors import SafetensorError
 from torch.utils.checkpoint import checkpoint
 
 from .core import require
-from .dit import frame_mask, rotary_angles, rotate, teacher_mask, visible
+from .dit import frame_mask, joined, kept, rotary_angles, rotate, teacher_mask, visible
 
-# %% ../nbs/30_wan.ipynb #44008b98
+# %% ../nbs/30_wan.ipynb #086f8207
 def split(x, heads): return x.unflatten(2, (heads, -1)).transpose(1, 2)
 
 def self_attention(
     attn,              # a block's `attn1`
     x:torch.Tensor,    # (b, t, d) tokens
-    angles:torch.Tensor, mask=None, past=None # see `asdvideo.dit.Attention`
+    angles:torch.Tensor, mask=None, past=None # see `asdvideo.dit.Attention`, `asdvideo.dit.joined`
 ):
     "Self-attention of a Wan block with a mask and a past: tokens (b, t, d), keys and values."
     q, k, v = (split(y, attn.heads) for y in (attn.norm_q(attn.to_q(x)), attn.norm_k(attn.to_k(x)), attn.to_v(x)))
     q, k = rotate(q, angles).to(v.dtype), rotate(k, angles).to(v.dtype)
-    if past is not None: k, v = torch.cat([past[0].to(k.dtype), k], 2), torch.cat([past[1].to(v.dtype), v], 2)
+    k, v = joined(past, k, v)
     y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     return attn.to_out[0](y.transpose(1, 2).flatten(2)), (k, v)
 
@@ -70,7 +73,7 @@ def wan_block(
     y = (block.norm3(x.float()) * (1 + scale2) + shift2).type_as(x)
     return (x.float() + block.ffn(y).float() * gate2).type_as(x), kv
 
-# %% ../nbs/30_wan.ipynb #4ff30a75
+# %% ../nbs/30_wan.ipynb #9eb06262
 @dataclass
 class Text:
     "A text with its cross-attention keys and values, computed once: for passes without gradients."
@@ -131,7 +134,7 @@ class CausalWan(nn.Module):
         if clean is not None:
             xt, sigma, places, mask = torch.cat([clean, xt], 1), torch.cat([torch.zeros_like(sigma), sigma], 1), places.repeat(2), teacher_mask(f, *layout)
         if mask is not None: mask = mask.repeat_interleave(rows * cols, 0).repeat_interleave(rows * cols, 1)
-        cache = visible(cache, f, rows * cols, self.window, self.sink)
+        cache = visible(cache, f, rows * cols, self.window, self.sink, start)
         angles = rotary_angles(places, rows, cols, self.model.config.attention_head_dim // 2)
         x = rearrange(self.model.patch_embedding(xt.transpose(1, 2).to(self.model.patch_embedding.weight.dtype)), 'b d f r q -> b f (r q) d')
         texts, (t, mod), kv, tapped = self.text(cond, len(xt)), self.times(sigma, x.dtype), [], []
@@ -152,7 +155,7 @@ class CausalWan(nn.Module):
         "A denoiser's call; see `asdvideo.dit.DiT.forward`. `cond` is text embeddings (b, l, d), a `Text`, or None."
         x, t, kv, _ = self.trunk(xt, sigma, cond, cache, start, clean)
         v = self.velocity(x, t, xt.shape[1], xt.shape[3] // self.patch).to(xt.dtype)
-        return v, None if cache is None else tuple((k.detach(), w.detach()) for k, w in kv)
+        return v, kept(cache, kv)
 
     def read(self, xt, sigma, cond=None, taps=()):
         "The velocity and, from the same pass, the tokens after some blocks, each (b, f, s, d); see `asdvideo.dit.DiT.read`."
@@ -174,7 +177,7 @@ def make_wan(
         torch.manual_seed(seed)
         return CausalWan(WanTransformer3DModel(**config), torch.zeros(1, 6, config['text_dim']), **layout)
 
-# %% ../nbs/30_wan.ipynb #7643c0ba
+# %% ../nbs/30_wan.ipynb #f1eac05c
 NAMES = [('time_embedding.0.', 'condition_embedder.time_embedder.linear_1.'), ('time_embedding.2.', 'condition_embedder.time_embedder.linear_2.'),
          ('text_embedding.0.', 'condition_embedder.text_embedder.linear_1.'), ('text_embedding.2.', 'condition_embedder.text_embedder.linear_2.'),
          ('time_projection.1.', 'condition_embedder.time_proj.'), ('head.modulation', 'scale_shift_table'), ('head.head.', 'proj_out.')]
@@ -199,6 +202,7 @@ def strip_prefixes(
     state:dict # name -> tensor, as found in a checkpoint
 )->dict:
     "The student's tensors without what FSDP, torch.compile or a trainer put around their names."
+    require(isinstance(state, dict), f'a checkpoint that is a {type(state).__name__}', 'names with tensors')
     for part in ('generator_ema', 'generator', 'model'):
         if part in state and isinstance(state[part], dict): return strip_prefixes(state[part])
     out = {}
@@ -224,9 +228,9 @@ def load_original(
     model         # WanTransformer3DModel to fill
 ):
     "Load a checkpoint in original naming into a diffusers model. A .pt file is opened without running code from it."
-    if str(path).endswith('.safetensors'):
-        from safetensors.torch import load_file
-        state = load_file(path)
-    else: state = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
+    from safetensors.torch import load_file
+    require(Path(path).is_file(), f'{path}', 'a .pt or .safetensors file', kind=FileNotFoundError)
+    try: state = load_file(path) if str(path).endswith('.safetensors') else torch.load(path, map_location='cpu', weights_only=True, mmap=True)
+    except (RuntimeError, UnpicklingError, SafetensorError) as e: raise ValueError(f'{path}: expected a file that holds tensors and nothing else. It may be damaged, or carry code, which is not run.') from e
     model.load_state_dict(from_original(state, {k: v.shape for k, v in model.state_dict().items()}))
     return model

@@ -1,5 +1,5 @@
 "Two processes make what one makes, plain or with split weights, and continue each other's work."
-import os, subprocess, sys
+import ctypes, json, os, subprocess, sys
 from pathlib import Path
 
 import pytest
@@ -51,6 +51,14 @@ def test_one_continues_what_two_began(train, alone, first, second):
     early, _ = train(first, folder, 3, f'{folder}-3')
     assert any(not torch.equal(early[k], alone[0][k]) for k in early)
     assert apart(alone, train(second, folder, 6, f'{folder}-6')) < 1e-5
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), 'mallinfo2'), reason='reads the account of glibc\'s allocator')
+def test_a_share_needs_what_is_planned(tmp_path):
+    done = subprocess.run([*LAUNCH, str(MEMBER.with_name('measure.py')), str(tmp_path/'x.json')], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for case, rows in json.loads((tmp_path/'x.json').read_text())['MB'].items():
+        for name, (planned, measured) in rows.items(): assert measured == pytest.approx(planned, rel=.1), f'{case}, {name}'
 
 
 def test_processes_that_disagree(tmp_path):
