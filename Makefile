@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: run test lab notebooks plans reproduce clean
+.PHONY: run test lab notebooks plans toys reproduce clean
 
 run: $(READY)
 	$(BIN)/asdvideo gallery --out out/gallery
@@ -27,6 +27,11 @@ plans: $(READY)
 	$(BIN)/asdvideo plan --gpus 8 --real wan-14b --json data/results/plan-8-large.json
 	$(BIN)/asdvideo plan --gpus 1 --lora 64 --json data/results/plan-1-lora.json
 	$(BIN)/torchrun --standalone --nproc_per_node=2 tests/measure.py data/results/plan-measured.json
+
+toys: $(READY)
+	for arm in dmd asd cond-score real-critic; do $(BIN)/asdvideo toy --world ring --arm $$arm --seed 10 --seeds 10 --json data/results/toy/ring-$$arm.json || exit 1; done
+	$(BIN)/asdvideo toy --world ring --arm dmd --retrain 1 --seed 10 --seeds 10 --json data/results/toy/ring-dmd-1.json
+	$(BIN)/asdvideo toy --world kicks --arm dmd --seed 10 --seeds 10 --json data/results/toy/kicks-dmd.json
 
 reproduce: $(READY)
 	$(BIN)/asdvideo reproduce

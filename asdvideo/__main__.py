@@ -5,11 +5,15 @@
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/91_main.ipynb #cbb67d1e
-import sys
+# %% ../nbs/91_main.ipynb #794805f9
+import os, sys
 
 from .cli import main
 
-# %% ../nbs/91_main.ipynb #4224e9b6
+# %% ../nbs/91_main.ipynb #b7770878
 #| exec_doc: false
-if __name__ == '__main__' and '__file__' in globals(): sys.exit(main())
+if __name__ == '__main__' and '__file__' in globals():
+    code = main()
+    if int(os.environ.get('WORLD_SIZE', 1)) == 1: sys.exit(code)
+    sys.stdout.flush(); sys.stderr.flush()
+    os._exit(code)      # at once: a thread of a process group may outlive the interpreter, and abort it

@@ -7,7 +7,7 @@ __all__ = ['ARMS', 'MARKS', 'mmd', 'two_sample', 'mode_tv', 'cross_entropies', '
            'together', 'fresh', 'beginners', 'toy_stage', 'play', 'draw_points', 'measure_student', 'study', 'column',
            'interval', 'show_study', 'show_points', 'read_studies', 'paired']
 
-# %% ../nbs/18_gaps.ipynb #5fd8e30d
+# %% ../nbs/18_gaps.ipynb #7dc07341
 import json, math
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from .asd import AsdStage, head_for
 from .causal import causal
-from .core import data_path, provenance, randn, require, save_json, save_tensors, stream
+from .core import data_path, load_tensors, provenance, randn, require, stream
 from .dit import DiT
 from .dmd import DmdStage
 from .flow import v_from_x0
@@ -78,7 +78,7 @@ def measure_points(
     out = {'w2': sliced_w2(a, b), 'entropy': sum(entropy), 'tv': mode_tv(world, x), 'mmd': mmd(a, b), 'test': two_sample(a, b), 'w2_frames': frames, 'entropy_frames': entropy}
     return {k: [round(y, 4) for y in v] if isinstance(v, list) else round(v, 5) for k, v in out.items()}
 
-# %% ../nbs/18_gaps.ipynb #1b81a83e
+# %% ../nbs/18_gaps.ipynb #922a5d7d
 @dataclass(frozen=True)
 class ToyPreset(Preset):
     "A world of points and a network for it; see `Preset`."
@@ -141,16 +141,16 @@ ARMS = {'dmd': (DmdStage, {}), 'asd': (AsdStage, {}), 'real-critic': (AsdStage, 
 
 def toy_stage(
     preset:ToyPreset, arm:str, start, fake, # one of `ARMS`; from `beginners`
-    batch:int=48, steps:int=300, lr:float=3e-4, lr_fake:float=1e-3, # videos per seed; the rest see `DmdStage` and `AsdStage`
-    critic_updates:int=3, critic_warmup:int=30, ema:float=.99, seed:int=0, **settings
+    batch:int=48, steps:int=220, lr:float=3e-4, lr_fake:float=2e-3, # videos per seed; the rest see `DmdStage` and `AsdStage`
+    critic_updates:int=5, critic_warmup:int=30, floor:float=.3, ema:float=.99, seed:int=0, **settings
 ):
     "The training of the students of all seeds at once."
     require(arm in ARMS, f'arm {arm!r}', 'one of ' + ', '.join(ARMS))
     kind, own = ARMS[arm]
     members = getattr(fake, 'size', 1)
-    if kind is AsdStage: own = {'head': together(fresh(lambda: head_for(fake, preset.max_steps), range(seed, seed + members), 'head'), Heads), 'asd_after': critic_warmup + 20, 'calibrate': 30, **own}
+    if kind is AsdStage: own = {'head': together(fresh(lambda: head_for(fake, preset.max_steps), range(seed, seed + members), 'head'), Heads), 'asd_after': critic_warmup + 10, 'calibrate': 20, **own}
     return kind(start, preset.world(), fake=fake, preset=preset, batch=batch * members, steps=steps, lr=lr, lr_fake=lr_fake, critic_updates=critic_updates, critic_warmup=critic_warmup,
-                ema=ema, guidance=1., seed=seed, device='cpu', **{**own, **settings})
+                floor=floor, ema=ema, guidance=1., seed=seed, device='cpu', **{**own, **settings})
 
 @torch.no_grad()
 def play(
@@ -183,7 +183,7 @@ def draw_points(
     fig.tight_layout(pad=.3)
     finish(fig, path)
 
-# %% ../nbs/18_gaps.ipynb #905b30fb
+# %% ../nbs/18_gaps.ipynb #5a867e5f
 MARKS = (0., .15, .3, .5, .75, 1.)      # of the training: when points are kept
 
 def measure_student(
@@ -206,12 +206,13 @@ def measure_student(
 def study(
     world:str='ring', arm:str='dmd', seeds=(0,), # one of `WORLDS`, of `ARMS`
     retrain:int=0,                               # train for this step count only; 0: for all
+    starting:int=400,                            # steps of the causal start, see `beginners`
     quiet:bool=True, **settings                  # no progress bar; see `ToyPreset` and `toy_stage`
 )->tuple[dict, torch.Tensor]:
     "Train an arm and measure it: results for JSON, and points (marks, names, 500, f, 2) of the first seed along the training."
     seeds, (preset, settings) = tuple(seeds), adapted(ToyPreset(name=world), settings)
     require(0 <= retrain <= preset.max_steps, f'retrain={retrain}', f'0 (all step counts) to {preset.max_steps}')
-    start, fake = beginners(preset, seeds)
+    start, fake = beginners(preset, seeds, starting)
     stage = toy_stage(preset, arm, start, fake, only=retrain, seed=seeds[0], **settings)
     names, points, step = [n for n in STEP_NAMES if not retrain or n[0] == str(retrain)], [], stage.step
     def keep(): points.append(torch.stack([play(stage.networks['student_ema'], preset, n, 500)[0].flatten(2) for n in names]))

@@ -2,7 +2,7 @@
 
 Measured is what the C library's allocator has given out (glibc), for torch's profiler does not see what gloo's threads free. gloo copies what it exchanges, a
 block at a time, which no GPU has to do: that block is added to the plan. FSDP2 computes in fp32 on CPUs, so the plan does too."""
-import ctypes, gc, sys
+import ctypes, gc, os, sys
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -66,3 +66,4 @@ facts = {name: measured(case) for name, case in CASES.items()}
 if team.rank == 0:
     plans = {name: planned(case) for name, case in CASES.items()}
     save_json(sys.argv[1], {'MB': {name: {k: [round(x[name][k] / 1e6, 1) for x in (plans, facts)] for k in facts[name]} for name in CASES}, 'provenance': provenance(team.device)})
+os._exit(0)      # at once: a thread of gloo may outlive the interpreter, and abort it

@@ -1,7 +1,7 @@
 """One process of a small training: member.py WEIGHTS FOLDER {alone,together,split} STOP [key=value]
 
 Trains up to step STOP, keeps its state in FOLDER ("" for nowhere) and writes all weights and the history to WEIGHTS."""
-import ast, sys
+import ast, os, sys
 
 import torch
 
@@ -21,3 +21,4 @@ stage = AsdStage(net, net, preset=tiny, **{'batch': 4, 'steps': 6, 'critic_warmu
 record = fit(stage, folder or None, log_every=1, stop_after=int(stop), quiet=True)
 weights = {f'{k}.{name}': v for k, tensors in stage.state()['networks'].items() for name, v in tensors.items()}
 if team.rank == 0: save_tensors(out, weights, {'history': record['history']})
+os._exit(0)      # at once: a thread of gloo may outlive the interpreter, and abort it

@@ -30,6 +30,26 @@ def test_sample_repeats_itself(tmp_path):
     assert a == b != c
 
 
+@pytest.mark.parametrize('how', ([], ['--arm', 'asd', '--seeds', '2'], ['--arm', 'cond-score', '--world', 'kicks', '--retrain', '2']), ids=('dmd', 'asd', 'one'))
+def test_toy(how, tmp_path, capsys):
+    command = ['toy', '--seed', '5', *how, *(f'--set={s}' for s in ('starting=3', 'steps=4', 'batch=8', 'critic_warmup=1', 'critic_updates=1')), '--out', str(tmp_path)]
+    assert main([*command, '--json', str(tmp_path/'a.json')]) == 0
+    text, result = capsys.readouterr().out, json.loads((tmp_path/'a.json').read_text())
+    names = {r['steps'] for r in result['rows']}
+    assert names == ({'2', '2*'} if '--retrain' in how else {*STEP_NAMES, 'mix'})
+    assert {r['seed'] for r in result['rows']} == ({5, 6} if '--seeds' in how else {5}) and all(name in text for name in names)
+    assert load_tensors(tmp_path/'a.safetensors')[0]['points'].shape[1] == len(result['names'])
+    assert iio.imread(next(tmp_path.glob('*.png'))).std() > 5
+    if not how:
+        assert main([*command, '--json', '-']) == 0
+        assert json.loads(capsys.readouterr().out)['rows'] == result['rows'], 'the same seed gave other numbers'
+
+
+def test_toy_refuses_nonsense(capsys):
+    assert main(['toy', '--retrain', '7']) == 2
+    assert 'retrain=7' in capsys.readouterr().err
+
+
 def test_evaluate(capsys):
     assert main(['evaluate', '--checkpoint', 'dmd', '--steps', '1', '--n', '256', '--json', '-', '--device', 'cpu']) == 0
     row = json.loads(capsys.readouterr().out)
