@@ -42,7 +42,7 @@ def show_state(
     left.legend(fontsize=7, loc='upper right'); fig.suptitle(f'after {record["marks"][time]:.0%} of the training', size=10); fig.tight_layout()
     finish(fig, path)
 
-# %% ../nbs/21_explore.ipynb #4220c57b
+# %% ../nbs/21_explore.ipynb #68dcf729
 def sheet(
     shelf:dict, world:str, frame:int=1, path=None # from `recorded`; frame, from 1
 ):
@@ -52,10 +52,10 @@ def sheet(
     require(rows, f'world {world!r}', 'one of ' + ', '.join(sorted({w for w, _ in shelf})))
     names = next(iter(rows.values()))['names']
     fig, axes = plt.subplots(len(rows), len(names) + 1, figsize=(1.35 * len(names) + 1.35, 1.45 * len(rows)), dpi=72, squeeze=False)
-    for row, (arm, r) in zip(axes, rows.items()):
+    for top, row, (arm, r) in zip([True] + [False] * len(rows), axes, rows.items()):
         for ax, x, name in zip(row, [*r['points'][-1], r['truth']], [*r['names'], 'truth']):
             ax.scatter(*x[:, frame - 1].T, s=1, c='C0' if name != 'truth' else '.5', rasterized=True)
-            ax.set(xlim=(-2, 2), ylim=(-2, 2), xticks=[], yticks=[], aspect='equal', title=name if row is axes[0] else '')
+            ax.set(xlim=(-2, 2), ylim=(-2, 2), xticks=[], yticks=[], aspect='equal', title=name if top else '')
         row[0].set_ylabel(arm, fontsize=8)
     fig.tight_layout(pad=.3)
     finish(fig, path)
@@ -74,7 +74,8 @@ def explore():
     steps, frame, time = widgets.SelectionSlider(options=['1'], description='steps'), widgets.IntSlider(1, 1, 6, description='frame'), widgets.SelectionSlider(options=[('start', 0)], description='time')
     def on_world(_): arm.options = [a for w, a in shelf if w == world.value]
     def on_arm(_):
-        r = shelf[world.value, arm.value]
+        r = shelf.get((world.value, arm.value))
+        if r is None: return                    # between two worlds
         steps.options, time.options = r['names'], [(f'{m:.0%}', k) for k, m in enumerate(r['marks'])]
         frame.max, time.value = r['points'].shape[3], len(r['marks']) - 1
     world.observe(on_world, 'value'); arm.observe(on_arm, 'value')

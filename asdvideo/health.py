@@ -45,7 +45,7 @@ def trust(
     value = along.sum() / length.sum()
     return value.item(), ((along - value * length).norm() / length.sum()).item()
 
-# %% ../nbs/19_health.ipynb #7cfa542f
+# %% ../nbs/19_health.ipynb #0a562977
 def crowd(
     x:torch.Tensor, cond, # (i, f, 2, 1, 1) videos and their labels (i,)
     jitter:float=.1       # spread around each
@@ -55,7 +55,7 @@ def crowd(
 
 def move_crowd(
     x:torch.Tensor, cond, real,              # see `crowd`; the teacher
-    steps:int=120, rate:float=.15, every:int=1, # how far along d in each step; the fake score is renewed every so many steps
+    steps:int=100, rate:float=.15, every:int=1, # how far along d in each step; the fake score is renewed every so many steps
     highest:float=1., seed:int=0                # noise levels are drawn from 0 to this one
 )->tuple[torch.Tensor, list[float]]:
     "Move videos along DMD's direction: where they end, and the mean length of the direction in every step."
