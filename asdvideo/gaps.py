@@ -163,7 +163,7 @@ def play(
     labels = torch.randint(preset.world().labels, (members * count,), generator=stream(seed, 'labels'))
     return rollout(student, noise, named_schedule(steps, preset.levels(), len(noise.sizes)), labels).unflatten(0, (members, count))
 
-# %% ../nbs/18_gaps.ipynb #b13a75e3
+# %% ../nbs/18_gaps.ipynb #2aa07ee7
 def draw_points(
     rows:dict,                   # name -> videos (b, f, 2, 1, 1)
     frames=(0, 2, 5), path=None, # a column each; see `finish`
@@ -174,8 +174,8 @@ def draw_points(
     fig, axes = plt.subplots(len(rows), len(frames) + 1, figsize=(1.7 * len(frames) + 1.7, 1.7 * len(rows)), dpi=72, squeeze=False, sharex=True, sharey=True)
     for row, (name, x) in zip(axes, rows.items()):
         for ax, f in zip(row, frames):
-            if truth is not None: ax.scatter(*truth[:, f, :, 0, 0].T, s=1, c='.8', rasterized=True)
-            ax.scatter(*x[:500, f, :, 0, 0].T, s=1, c='C0', rasterized=True)
+            if truth is not None: ax.scatter(*truth[:500, f, :, 0, 0].T, s=1, c='.8', rasterized=True)
+            ax.scatter(*x[:300, f, :, 0, 0].T, s=1, c='C0', rasterized=True)
         for video in x[:24, :, :, 0, 0]: row[-1].plot(*video.T, lw=.8, alpha=.7)
         row[0].set_ylabel(name)
     for ax, name in zip(axes[0], [*(f'frame {f + 1}' for f in frames), 'paths']): ax.set_title(name, size=9)
