@@ -541,7 +541,7 @@ def strength_is_a_ratio():
     wanted = .2 * (g.square().sum() / len(g)).sqrt()
     return max(error(before, 0 * a), error(push.norm() / g.norm(), .2), error(later, 2 * push), error(capped.flatten(1).norm(dim=1), 3 * wanted.expand(len(a))), error(push / push.norm(), a / a.norm()))
 
-# %% ../nbs/16_exact.ipynb #bbaa0d25
+# %% ../nbs/16_exact.ipynb #5344f076
 def world_case():
     "A ring in double precision, noisy videos, levels and labels."
     world, g = toy.ring(frames=4), stream(0, 'world')
@@ -577,7 +577,7 @@ def world_is_causal():
     _, cache = world(xt[:, :2], sigma[:, :2], labels, (), 0)
     return error(world(xt[:, 2:], sigma[:, 2:], labels, cache, 2)[0], world(xt, sigma, labels)[0][:, 2:])
 
-@identity('an ensemble is its members side by side, rollouts and gradients', '17_toy', 1e-9)
+@identity('an ensemble is its members side by side, in value, in gradient, and taken out one by one', '17_toy', 1e-9)
 def ensemble_is_members():
     nets = [small(i, True, channels=2, patch=1, labels=1, chunk=2) for i in range(3)]
     one, x = toy.Ensemble(nets).to(D), randn((6, 4, 2, 1, 1), stream(0, 'x'), dtype=D)
@@ -608,7 +608,7 @@ def ensemble_trains_members():
         for name in ('student', 'fake', 'head'): worst = max(worst, error(list(stage.networks[name].member(i).state_dict().values()), list(one.networks[name].state_dict().values())))
     return worst
 
-@identity('a correction that adds nothing is the exact teacher, one that adds x is off by x / sigma', '18_gaps', 1e-9)
+@identity('a correction that adds nothing is the exact teacher, with labels and beyond them; one that adds c to the clean video takes c / sigma from the velocity', '18_gaps', 1e-9)
 def correction_starts_exact():
     world, xt, sigma, labels = world_case()
     net = gaps.Correction(world, channels=2, patch=1, width=16, depth=1, heads=2, labels=4).to(D)
@@ -632,7 +632,7 @@ def measures_by_definition():
     x = world.means[:, :, :, None, None]
     return max(error(gaps.mmd(a, b), inside - 2 * sum(k(x, y) for x in a for y in b) / 49), error(gaps.mode_tv(world, x), 0.), error(gaps.mode_tv(world, x[:4].repeat(4, 1, 1, 1, 1)), .75))
 
-@identity('trust is the least-squares coefficient of what is missing on the direction, and 1 for the exact fake score on average', '19_health', 1e-9)
+@identity('trust is the least-squares coefficient of what is missing on the direction; agreement is full for the exact fake score, half as long half-way', '19_health', 1e-9)
 def trust_is_least_squares():
     world, x, sigma, labels = world_case()
     student, eps = health.scaled(world, .7), randn(x.shape, stream(0, 'eps'), dtype=D)

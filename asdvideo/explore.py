@@ -5,22 +5,20 @@
 # %% auto #0
 __all__ = ['recorded', 'show_state', 'sheet', 'explore']
 
-# %% ../nbs/21_explore.ipynb #8297e6c4
-import torch
-
-from .core import data_path, load_tensors, require, stream
-from .gaps import ToyPreset
+# %% ../nbs/21_explore.ipynb #695e1eb7
+from .core import data_path, load_tensors, require
+from .ffe import STEP_NAMES
+from .gaps import real_points
 from .viz import finish
 
-# %% ../nbs/21_explore.ipynb #d43ae6dd
+# %% ../nbs/21_explore.ipynb #52a7efcf
 def recorded()->dict:
     "All recorded points by (world, arm): 'points' (marks, names, 500, f, 2), 'names' of the step counts, 'marks' as shares of the training, and 'truth' (500, f, 2)."
     out = {}
     for path in sorted(data_path('results', 'toy').glob('*.safetensors')):
         tensors, meta = load_tensors(path)
-        truth = ToyPreset(name=meta['world']).world().sample(500, stream(4321, 'real'))[0].flatten(2)
-        arm = meta['arm'] + (f', {path.stem[-1]} only' if path.stem[-1].isdigit() else '')
-        out[meta['world'], arm] = {'points': tensors['points'].float(), 'names': meta['names'], 'marks': meta['marks'], 'truth': truth}
+        arm = meta['arm'] + (f', {meta["names"][0]} only' if len(meta['names']) < len(STEP_NAMES) else '')
+        out[meta['world'], arm] = {'points': tensors['points'].float(), 'names': meta['names'], 'marks': meta['marks'], 'truth': real_points(meta['world'], 500).flatten(2)}
     return out
 
 # %% ../nbs/21_explore.ipynb #35ef881e
@@ -42,13 +40,13 @@ def show_state(
     left.legend(fontsize=7, loc='upper right'); fig.suptitle(f'after {record["marks"][time]:.0%} of the training', size=10); fig.tight_layout()
     finish(fig, path)
 
-# %% ../nbs/21_explore.ipynb #68dcf729
+# %% ../nbs/21_explore.ipynb #ea89bc13
 def sheet(
     shelf:dict, world:str, frame:int=1, path=None # from `recorded`; frame, from 1
 ):
     "All trainings of a world in one frame: a row each, a column per step count, then the truth."
     import matplotlib.pyplot as plt
-    rows = {arm: r for (w, arm), r in shelf.items() if w == world and len(r['names']) > 2}
+    rows = {arm: r for (w, arm), r in shelf.items() if w == world and len(r['names']) == len(STEP_NAMES)}
     require(rows, f'world {world!r}', 'one of ' + ', '.join(sorted({w for w, _ in shelf})))
     names = next(iter(rows.values()))['names']
     fig, axes = plt.subplots(len(rows), len(names) + 1, figsize=(1.35 * len(names) + 1.35, 1.45 * len(rows)), dpi=72, squeeze=False)

@@ -4,23 +4,22 @@
 
 # %% auto #0
 __all__ = ['ARMS', 'MARKS', 'mmd', 'two_sample', 'mode_tv', 'cross_entropies', 'measure_points', 'ToyPreset', 'Correction',
-           'together', 'fresh', 'beginners', 'toy_stage', 'play', 'draw_points', 'measure_student', 'study', 'column',
-           'interval', 'show_study', 'show_points', 'read_studies', 'paired']
+           'together', 'fresh', 'beginners', 'toy_stage', 'play', 'draw_points', 'real_points', 'measure_student',
+           'study', 'column', 'interval', 'show_study', 'show_points', 'read_studies', 'paired', 'apart']
 
-# %% ../nbs/18_gaps.ipynb #7dc07341
+# %% ../nbs/18_gaps.ipynb #236ea553
 import json, math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 
 from .asd import AsdStage, head_for
 from .causal import causal
-from .core import data_path, load_tensors, provenance, randn, require, stream
+from .core import data_path, provenance, randn, require, stream
 from .dit import DiT
 from .dmd import DmdStage
-from .flow import v_from_x0
 from .ffe import STEP_NAMES, named_schedule
+from .flow import v_from_x0
 from .init import ArStage
 from .rollout import Noise, rollout
 from .teacher import TeacherStage
@@ -78,7 +77,7 @@ def measure_points(
     out = {'w2': sliced_w2(a, b), 'entropy': sum(entropy), 'tv': mode_tv(world, x), 'mmd': mmd(a, b), 'test': two_sample(a, b), 'w2_frames': frames, 'entropy_frames': entropy}
     return {k: [round(y, 4) for y in v] if isinstance(v, list) else round(v, 5) for k, v in out.items()}
 
-# %% ../nbs/18_gaps.ipynb #922a5d7d
+# %% ../nbs/18_gaps.ipynb #511bd871
 @dataclass(frozen=True)
 class ToyPreset(Preset):
     "A world of points and a network for it; see `Preset`."
@@ -149,8 +148,8 @@ def toy_stage(
     kind, own = ARMS[arm]
     members = getattr(fake, 'size', 1)
     if kind is AsdStage: own = {'head': together(fresh(lambda: head_for(fake, preset.max_steps), range(seed, seed + members), 'head'), Heads), 'asd_after': critic_warmup + 10, 'calibrate': 20, **own}
-    return kind(start, preset.world(), fake=fake, preset=preset, batch=batch * members, steps=steps, lr=lr, lr_fake=lr_fake, critic_updates=critic_updates, critic_warmup=critic_warmup,
-                floor=floor, ema=ema, guidance=1., seed=seed, device='cpu', **{**own, **settings})
+    common = dict(batch=batch * members, steps=steps, lr=lr, lr_fake=lr_fake, critic_updates=critic_updates, critic_warmup=critic_warmup, floor=floor, ema=ema, guidance=1., seed=seed, device='cpu')
+    return kind(start, preset.world(), fake=fake, preset=preset, **{**common, **own, **settings})
 
 @torch.no_grad()
 def play(
@@ -183,15 +182,20 @@ def draw_points(
     fig.tight_layout(pad=.3)
     finish(fig, path)
 
-# %% ../nbs/18_gaps.ipynb #5a867e5f
+# %% ../nbs/18_gaps.ipynb #53f36784
+def real_points(
+    world:str, count:int # its name
+)->torch.Tensor:
+    "The real videos (count, f, 2, 1, 1) that students are compared with."
+    return ToyPreset(name=world).world().sample(count, stream(4321, 'real'))[0]
+
 MARKS = (0., .15, .3, .5, .75, 1.)      # of the training: when points are kept
 
 def measure_student(
     student, preset:ToyPreset, names=STEP_NAMES, seeds=(0,), count:int=1000 # see `play`; one seed per member
 )->list[dict]:
     "A row of measures per step count and seed, with the gap to one step more: sliced W2 of p_n and p_(n+1), and the two-sample test between them. The rows `mix` measure the videos of all whole step counts together."
-    world = preset.world()
-    real = world.sample(count, stream(4321, 'real'))[0]
+    world, real = preset.world(), real_points(preset.name, count)
     videos = {n: play(student, preset, n, count) for n in names}
     more = {n: play(student, preset, str(int(n) + 1), count, 54321) for n in names if n.isdigit() and int(n) < preset.max_steps}
     whole, rows = [n for n in names if n.isdigit()], []
@@ -199,7 +203,7 @@ def measure_student(
     for n, x in videos.items():
         for i, seed in enumerate(seeds):
             row = {'steps': n, 'seed': seed, **measure_points(world, x[i], real)}
-            if n in more: row.update(gap=round(sliced_w2(x[i].flatten(1), more[n][i].flatten(1)), 5), gap_test=round(two_sample(x[i].flatten(1), more[n][i].flatten(1)), 5))
+            if n in more: row |= {k: round(f(x[i].flatten(1), more[n][i].flatten(1)), 5) for k, f in (('gap', sliced_w2), ('gap_test', two_sample))}
             rows.append(row)
     return rows
 
@@ -257,10 +261,10 @@ def show_points(
     result:dict, points:torch.Tensor, path=None # of `study`; see `finish`
 ):
     "What the first seed's student makes with every step count, after the training."
-    truth = ToyPreset(name=result['world']).world().sample(1000, stream(4321, 'real'))[0]
+    truth = real_points(result['world'], 1000)
     draw_points({f'{n} step' + 's' * (n != '1'): x[..., None, None] for n, x in zip(result['names'], points[-1])}, path=path, truth=truth)
 
-# %% ../nbs/18_gaps.ipynb #340619ef
+# %% ../nbs/18_gaps.ipynb #533619be
 def read_studies()->dict:
     "All recorded studies, by name: world-arm, with the step count if it was trained for one only."
     return {p.stem: json.loads(p.read_text()) for p in sorted(data_path('results', 'toy').glob('*.json'))}
@@ -272,3 +276,10 @@ def paired(
     "Mean of a - b over seeds, and the half width of its 95 % interval. (Students of a seed start alike and see the same draws.)"
     require([r['seed'] for r in a['rows'] if r['steps'] == steps] == [r['seed'] for r in b['rows'] if r['steps'] == (by or steps)], 'two studies', 'of the same seeds')
     return interval(column(a, steps, measure) - column(b, by or steps, measure))
+
+def apart(
+    a:dict, b:dict, measure:str='w2' # see `paired`
+)->tuple[list[str], list[str]]:
+    "The step counts at which a is surely below b, and those at which it is above: the interval excludes 0."
+    found = {n: paired(a, b, n, measure) for n in STEP_NAMES}
+    return [n for n, (mean, half) in found.items() if mean < -half], [n for n, (mean, half) in found.items() if mean > half]

@@ -214,12 +214,14 @@ def step_peak(
             out[name] = meter.peak
     return out
 
-# %% ../nbs/32_scale.ipynb #0a1fc8f6
+# %% ../nbs/32_scale.ipynb #4c72c7fc
 MODELS = {'wan-1.3b': WAN_1_3B, 'wan-14b': WAN_14B, 'tiny': TINY_WAN}
 
 class NoTexts:
-    "Texts without values, for planning."
-    def __init__(self, width, length=512): self.null = torch.empty(1, length, width, device='meta', dtype=torch.bfloat16)
+    "The empty prompt for everyone, for planning and measuring."
+    def __init__(self,
+        null # its embedding (1, l, d)
+    ): self.null = null
     def __len__(self): return 1000
     def __getitem__(self, labels): return self.null.expand(len(labels), -1, -1)
 
@@ -227,7 +229,7 @@ def planned_stage(model, real, kind='asd', preset=LatentPreset(), lora=0, checkp
     "A stage on the meta device for planning; `model` and `real` are configurations of `WanTransformer3DModel`, `compute` is the type of its tensors."
     from diffusers import WanTransformer3DModel
     with torch.device('meta'): nets = [torch.nn.Module.to(WanTransformer3DModel(**c), compute) for c in (model, real)]
-    return wan_stage(kind, *nets, NoTexts(model['text_dim']), preset, lora, checkpointing, batch=1, device='meta', critic_warmup=0)
+    return wan_stage(kind, *nets, NoTexts(torch.empty(1, 512, model['text_dim'], device='meta', dtype=torch.bfloat16)), preset, lora, checkpointing, batch=1, device='meta', critic_warmup=0)
 
 def blocks_of(net):
     "The blocks that FSDP splits and gathers one by one; none for small networks, which every process holds whole."

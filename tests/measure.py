@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from asdvideo.core import provenance, save_json
-from asdvideo.scale import LatentPreset, Processes, late_steps, numel, planned_bytes, planned_stage, wan_stage
+from asdvideo.scale import LatentPreset, NoTexts, Processes, late_steps, numel, planned_bytes, planned_stage, wan_stage
 from asdvideo.wan import TINY_WAN, make_wan
 
 WAN = {**TINY_WAN, 'num_attention_heads': 8, 'attention_head_dim': 48, 'ffn_dim': 1536, 'num_layers': 3}
@@ -29,15 +29,9 @@ class Peak(TorchDispatchMode):
         if any(t.numel() > 10_000 for t in tree_leaves(out) if isinstance(t, torch.Tensor)): self.peak = max(self.peak, used())      # it takes its time
         return out
 
-class Silence:
-    "The empty prompt for everyone."
-    null = torch.zeros(1, 512, WAN['text_dim'])
-    def __len__(self): return 1000
-    def __getitem__(self, labels): return self.null.expand(len(labels), -1, -1)
-
 def begin(lora, checkpointing):
     "A stage under way, and its steps."
-    stage = wan_stage('asd', *(make_wan(WAN, seed=i).model for i in (0, 1)), Silence(), PRESET, lora, checkpointing, batch=team.size, device='cpu', critic_warmup=0, asd_after=0, calibrate=1, team=team)
+    stage = wan_stage('asd', *(make_wan(WAN, seed=i).model for i in (0, 1)), NoTexts(torch.zeros(1, 512, WAN['text_dim'])), PRESET, lora, checkpointing, batch=team.size, device='cpu', critic_warmup=0, asd_after=0, calibrate=1, team=team)
     steps = late_steps(stage)
     for step in steps.values(): step()
     stage.forget(*stage.optimizers); gc.collect()
