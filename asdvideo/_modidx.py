@@ -156,6 +156,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
             'asdvideo.exact': { 'asdvideo.exact.Member': ('exact.html#member', 'asdvideo/exact.py'),
                                 'asdvideo.exact.Member.__init__': ('exact.html#member.__init__', 'asdvideo/exact.py'),
                                 'asdvideo.exact.Member.share': ('exact.html#member.share', 'asdvideo/exact.py'),
+                                'asdvideo.exact.adversarial_gradient': ('exact.html#adversarial_gradient', 'asdvideo/exact.py'),
                                 'asdvideo.exact.adversarial_signs': ('exact.html#adversarial_signs', 'asdvideo/exact.py'),
                                 'asdvideo.exact.angles_are_wan': ('exact.html#angles_are_wan', 'asdvideo/exact.py'),
                                 'asdvideo.exact.asd_contains_dmd': ('exact.html#asd_contains_dmd', 'asdvideo/exact.py'),

@@ -143,8 +143,8 @@ class Strength(nn.Module):
         push = push * (longest / push.norm(dim=2, keepdim=True).clamp(min=1e-30)).clamp(max=1)
         return (push * ~measuring[:, None]).view_as(adversarial)
 
-# %% ../nbs/11_asd.ipynb #bf0449b4
-PARTNERS = ('next', 'last', 'data')
+# %% ../nbs/11_asd.ipynb #b88bad02
+PARTNERS = ('next', 'last', 'data', 'chain')
 
 class AsdStage(DmdStage):
     "Distribution matching plus adversarial self-distillation: the n-step student against its own (n+1)-step videos."
@@ -154,29 +154,32 @@ class AsdStage(DmdStage):
         ratio:float=.1,                         # see `Strength`
         asd_after:int=100, calibrate:int=50,    # steps in which only the discriminator learns; updates that then measure both gradients, before the adversarial one joins
         gamma:float=.05, lr_head:float=5e-4,    # of the penalties; learning rate of the discriminator's head
-        partner:str='next',                     # what counts as real: "next", "last" or "data"
-        shared_noise:bool=False, shared_time:bool=False, live:bool=False, pair_shift:float=1., # see the table above
+        partner:str='next',                     # what counts as real, one of `PARTNERS`
+        shared_noise:bool=False, shared_time:bool=False, live:bool=False, own:bool=False, pair_shift:float=1., # see the table above
         **more                                  # settings of `DmdStage` and `Stage`
     ):
         require(partner in PARTNERS, f'partner={partner!r}', 'one of ' + ', '.join(PARTNERS))
+        require(not (live and own), 'live=True and own=True', 'one of them', 'A backbone of its own is always trained.')
         require(not more.get('per_step'), 'per_step=True', 'per_step=False', 'The discriminator reads a fake score that does not know n.')
         settings = dict(ratio=ratio, calibrate=calibrate, asd_after=asd_after, gamma=gamma, lr_head=lr_head, partner=partner,
-                        shared_noise=shared_noise, shared_time=shared_time, live=live, pair_shift=pair_shift)
+                        shared_noise=shared_noise, shared_time=shared_time, live=live, own=own, pair_shift=pair_shift)
         super().__init__(start, teacher, fake, **settings, **more)
-        self.top = len(self.levels) - (partner != 'data')     # the largest n that has a partner
-        require(self.config['only'] <= self.top, f'only={self.config["only"]}', f'at most {self.top}, the largest step count with a partner')
+        self.top = len(self.levels) - (partner in ('next', 'last'))     # the largest n that has a partner
+        require(min(self.cycle) <= self.top, f'only={self.config["only"]}', f'a step count with a partner, at most {self.top}')
         torch.manual_seed(self.seed)
         self.head = self.add('head', trainable(head or head_for(self.fake, len(self.levels))), lr_head, muon=False, betas=(0., .99))
+        self.backbone = self.add('backbone', trainable(self.fake), lr_head, muon=False, betas=(0., .99)) if own else self.fake
+        self.learners = ('head', *(['fake'] if live else ['backbone'] if own else []))
         members = getattr(self.student, 'size', 1)
         self.strength = self.add('strength', Strength(ratio, calibrate * self.shape[0] // members, members=members))
-        self.world = self.preset.world('train') if partner == 'data' else None
+        self.world = self.preset.world('train') if partner in ('data', 'chain') else None
 
     def partner_of(self, n, labels, seed, rng):
         "The real side for n-step videos from the noise of a seed, no gradient."
         kind = self.config['partner']
-        if kind == 'data': return self.share(self.world.sample(len(labels), rng, labels)[0])
+        if kind == 'data' or n == len(self.levels): return self.share(self.world.sample(len(labels), rng, labels)[0])
         other = seed if self.config['shared_noise'] else int(torch.randint(2 ** 60, (), generator=rng))
-        with torch.no_grad(): return self.videos(n + 1 if kind == 'next' else len(self.levels), labels, other)
+        with torch.no_grad(): return self.videos(len(self.levels) if kind == 'last' else n + 1, labels, other)
 
     def pair(self, x, n, labels, seed, rng):
         "Noised fake and real videos with their levels: (yf, sf), (yr, sr)."
@@ -191,8 +194,8 @@ class AsdStage(DmdStage):
         x, cond = x.requires_grad_(), self.cond(labels)
         (yf, sf), (yr, sr) = self.pair(x, n, labels, seed, rng)
         with autocast(self.device, self.fast):
-            fake = step_logit(self.fake, self.head, yf, sf, cond, n)
-            with torch.no_grad(): real = step_logit(self.fake, self.head, yr, sr, cond, n)
+            fake = step_logit(self.backbone, self.head, yf, sf, cond, n)
+            with torch.no_grad(): real = step_logit(self.backbone, self.head, yr, sr, cond, n)
             loss = asd_generator_loss(fake, real)
         grad, = torch.autograd.grad(loss / self.team.parts, x)
         push = self.strength(grad, total, self.team.total)
@@ -205,19 +208,18 @@ class AsdStage(DmdStage):
         return logs if n > self.top else {**logs, **self.discriminator_step(videos, n, labels, seed, i, j)}
 
     def discriminator_step(self, videos, n, labels, seed, i, j):
-        "One update of the head (and, if `live`, of the fake score) on n-step videos (a part per turn) and their partners."
+        "One update of the head (and of the fake score, if `live`, or its own backbone) on n-step videos (a part per turn) and their partners."
         c = self.config
-        self.forget('head', 'fake')
+        self.forget(*self.learners)
         for rng, x in zip(self.team.each_turn(stream(self.seed, 'discriminator', i, j)), videos):
             cond, sides = self.cond(labels), self.pair(x, n, labels, seed, rng)
             with autocast(self.device, self.fast):
-                with torch.set_grad_enabled(c['live']): taps = [self.fake.read(y, s, cond, self.head.taps)[1] for y, s in sides]
+                with torch.set_grad_enabled(len(self.learners) > 1): taps = [self.backbone.read(y, s, cond, self.head.taps)[1] for y, s in sides]
                 fake, real = (self.head(t)[:, n - 1] for t in taps)
                 loss = asd_discriminator_loss(fake, real)
             penalty = self.penalty(n, cond, sides, taps, rng) if c['gamma'] else loss.new_zeros(())
             ((loss + c['gamma'] / 2 * penalty) / self.team.turns).backward()
-        norm = self.apply('head', i, c['warmup'], c['decay'])
-        if c['live']: self.apply('fake', i, c['warmup'], c['decay'])
+        norm, *_ = [self.apply(name, i, c['warmup'], c['decay']) for name in self.learners]
         gap = (real - fake).detach()
         return {f'gap_{n}': gap.mean(), f'wins_{n}': (gap > 0).float().mean(), f'slope_{n}': penalty.detach(), 'norm_head': norm}
 
@@ -226,7 +228,7 @@ class AsdStage(DmdStage):
         total = 0.
         for (y, sigma), known in zip(sides, taps):
             @torch.no_grad()
-            def read(z): return self.fake.read(z, sigma, cond, self.head.taps)[1]
+            def read(z): return self.backbone.read(z, sigma, cond, self.head.taps)[1]
             logit = lambda features: self.head([t.detach() for t in features])[:, n - 1]
             total = total + slope_finite(lambda z: logit(read(z)), y, logit(known), self.share(randn(self.shape, rng))).mean()
         return total

@@ -49,7 +49,7 @@ def pull(
     "A loss whose derivative with respect to x is g / numel (the papers' pseudo-loss)."
     return .5 * (x - (x - g).detach()).square().mean()
 
-# %% ../nbs/10_dmd.ipynb #f736598a
+# %% ../nbs/10_dmd.ipynb #31e77865
 class DmdStage(Stage):
     "Distil a causal student by distribution matching on its own rollouts (Self-Forcing with DMD)."
     name = 'dmd'
@@ -60,7 +60,7 @@ class DmdStage(Stage):
         critic_updates:int=4, critic_warmup:int=75,     # of the fake score per step; steps before the student moves
         guidance:float=3., ema:float=.99,               # of the teacher; running average of the student
         warmup:int=50, decay:float=.6, floor:float=.02, # of the learning rates, see `lr_factor`; of the normaliser
-        only:int=0, first_full:bool=False,              # always this step count; full list for the first chunk in training
+        only:int|str=0, first_full:bool=False,          # step counts of a cycle, e.g. 1, or 1123 (0: each once); full list for the first chunk in training
         per_step:bool=False,                            # the fake score knows n (its label table has a row per n and label)
         texts=None,                                     # embeddings (i, l, d) of i prompts; a label is then the number of a prompt
         **more                                          # other settings, and those of `Stage`
@@ -72,7 +72,9 @@ class DmdStage(Stage):
         p = self.preset
         self.levels, self.shape, self.texts = p.levels(), p.shape(batch, teacher.channels), texts
         self.labels = teacher.labels if texts is None else len(texts)
-        require(0 <= only <= len(self.levels), f'only={only}', f'0 (all step counts) to {len(self.levels)}')
+        counts = range(1, len(self.levels) + 1)
+        self.cycle = [int(n) if n.isdigit() else 0 for n in str(only)] if only else list(counts)
+        require(set(self.cycle) <= {*counts}, f'only={only}', f'digits from 1 to {len(self.levels)}, or 0 for all')
         self.teacher = copy.deepcopy(teacher)
         if isinstance(teacher, torch.nn.Module): self.teacher = self.team.shard(self.teacher.to(self.device).eval().requires_grad_(False))
         self.real = guided(self.teacher, guidance)
@@ -83,10 +85,10 @@ class DmdStage(Stage):
     def draw(self, kind, i, j=0):
         "Step count, labels (b,) on the CPU, seed of the noise and random stream of update j of a kind in step i."
         k = i if kind == 'generator' else j
-        order = torch.randperm(len(self.levels), generator=stream(self.seed, kind, 'order', 0 if kind == 'generator' else i, k // len(self.levels)))
+        order = torch.randperm(len(self.cycle), generator=stream(self.seed, kind, 'order', 0 if kind == 'generator' else i, k // len(self.cycle)))
         rng = stream(self.seed, kind, i, j)
         labels, seed = torch.randint(self.labels, self.shape[:1], generator=rng), int(torch.randint(2 ** 60, (), generator=rng))
-        return self.config['only'] or int(order[k % len(order)]) + 1, labels, seed, rng
+        return self.cycle[order[k % len(order)]], labels, seed, rng
 
     def videos(self, n, labels, seed, grad=False):
         "The student's n-step videos for the noise of a seed."

@@ -31,6 +31,7 @@ STAGES = {
     'dmd': lambda **k: DmdStage(NET, NET, **QUICK, **k), 'dmd per step': lambda **k: DmdStage(NET, NET, per_step=True, **QUICK, **k), 'dmd only 2': lambda **k: DmdStage(NET, NET, only=2, first_full=True, guidance=1., **QUICK, **k),
     **{f'asd {p}{" switches" * on}': lambda p=p, on=on, **k: AsdStage(NET, NET, asd_after=0, calibrate=1, partner=p, shared_noise=on, shared_time=on, live=on, **QUICK, **k)
        for p in PARTNERS for on in (False, True)},
+    'asd own backbone': lambda **k: AsdStage(NET, NET, asd_after=0, calibrate=1, own=True, only=113, **QUICK, **k),
 }
 
 
