@@ -28,10 +28,18 @@ plans: $(READY)
 	$(BIN)/asdvideo plan --gpus 1 --lora 64 --json data/results/plan-1-lora.json
 	$(BIN)/torchrun --standalone --nproc_per_node=2 tests/measure.py data/results/plan-measured.json
 
+study = $(BIN)/asdvideo toy --seed 10 --seeds 10 --json data/results/toy/$(1).json --points data/results/toy/$(1).safetensors $(2)
 toys: $(READY)
-	for arm in dmd asd cond-score real-critic; do $(BIN)/asdvideo toy --world ring --arm $$arm --seed 10 --seeds 10 --json data/results/toy/ring-$$arm.json || exit 1; done
-	$(BIN)/asdvideo toy --world ring --arm dmd --retrain 1 --seed 10 --seeds 10 --json data/results/toy/ring-dmd-1.json
-	$(BIN)/asdvideo toy --world kicks --arm dmd --seed 10 --seeds 10 --json data/results/toy/kicks-dmd.json
+	$(call study,ring-dmd,--world ring --arm dmd)
+	$(call study,ring-asd,--world ring --arm asd)
+	$(call study,ring-cond-score,--world ring --arm cond-score)
+	$(call study,ring-real-critic,--world ring --arm real-critic)
+	$(call study,ring-dmd-1,--world ring --arm dmd --retrain 1)
+	$(call study,ring-dmd-2,--world ring --arm dmd --retrain 2)
+	$(call study,branch-dmd,--world branch --arm dmd)
+	$(call study,branch-asd,--world branch --arm asd)
+	$(call study,kicks-dmd,--world kicks --arm dmd)
+	$(call study,kicks-asd,--world kicks --arm asd)
 
 reproduce: $(READY)
 	$(BIN)/asdvideo reproduce

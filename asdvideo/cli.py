@@ -22,7 +22,7 @@ from .toy import WORLDS
 from .train import PRESETS, adapted
 from .viz import strips, write_mp4
 
-# %% ../nbs/15_cli.ipynb #afe428b7
+# %% ../nbs/15_cli.ipynb #1d16b4cb
 def cmd_sample(a):
     "Generate one video per label and write an .mp4 (or a film strip, .png)."
     steps = a.steps or ('4' if a.checkpoint != 'teacher' else str(TEACHER_STEPS))
@@ -92,10 +92,11 @@ def cmd_verify(a):
 
 def cmd_toy(a):
     "Distil in a world whose law is known, and measure every step count exactly."
-    result, points = study(a.world, a.arm, range(a.seed, a.seed + a.seeds), a.retrain, quiet=a.json == '-', **settings_of(a.set))
+    result, points = study(a.world, a.arm, range(a.seed, a.seed + a.seeds), a.retrain, a.device, quiet=a.json == '-', **settings_of(a.set))
     if a.json == '-': print(json.dumps(result)); return
     print(show_study(result))
-    if a.json: print(f'wrote {save_json(a.json, result)} and {save_tensors(Path(a.json).with_suffix(".safetensors"), {"points": points.half()}, {k: result[k] for k in ("world", "arm", "names", "marks")})}')
+    if a.json: print(f'wrote {save_json(a.json, result)}')
+    if a.points: print(f'wrote {save_tensors(a.points, {"points": points.half()}, {k: result[k] for k in ("world", "arm", "names", "marks")})}')
     out = Path(a.out)/f'{a.world}_{a.arm}.png'
     show_points(result, points, path=out); print(f'wrote {out}')
 
@@ -124,7 +125,7 @@ def cmd_reproduce(a):
     print(f'This trains six stages in a row. Those that are shipped took {hours:.1f} hours, paths and evaluation not counted. Stop it whenever you like; the same command goes on.')
     for f in reproduce(PRESETS[a.preset], a.device, a.fast, a.force): print(f'wrote {f}')
 
-# %% ../nbs/15_cli.ipynb #ab3be3ae
+# %% ../nbs/15_cli.ipynb #aabf8451
 def parser()->argparse.ArgumentParser:
     "The command line's grammar."
     p = argparse.ArgumentParser(prog='asdvideo', description='Few-step causal video generation by adversarial self-distillation.')
@@ -160,7 +161,8 @@ def parser()->argparse.ArgumentParser:
     c.add_argument('--world', choices=tuple(WORLDS), default='ring'); c.add_argument('--arm', choices=tuple(ARMS), default='dmd')
     c.add_argument('--seed', type=int, default=0); c.add_argument('--seeds', type=int, default=1, help='how many, from --seed on, trained side by side')
     how = c.add_mutually_exclusive_group(); how.add_argument('--steps-unified', action='store_true', help='one student for 1 to 4 steps (the default)'); how.add_argument('--retrain', type=int, default=0, metavar='N', help='a student for N steps only')
-    c.add_argument('--set', action='append', metavar='KEY=VALUE', help='any setting of the training'); c.add_argument('--json', help='a file, or - for standard output'); c.add_argument('--out', default='out/toy', help='folder of the picture')
+    c.add_argument('--set', action='append', metavar='KEY=VALUE', help='any setting of the training')
+    c.add_argument('--json', help='a file, or - for standard output'); c.add_argument('--points', metavar='FILE', help='.safetensors for points along the training'); c.add_argument('--out', default='out/toy', help='folder of the picture')
     c = command('verify', cmd_verify); c.add_argument('--json', help='a file, or - for standard output')
     c = command('reproduce', cmd_reproduce)
     c.add_argument('--preset', choices=tuple(PRESETS), default='cpu'); c.add_argument('--fast', action='store_true', help='torch.compile, and bf16 on CUDA'); c.add_argument('--force', action='store_true', help='go on although a gate is not met')

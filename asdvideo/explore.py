@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['recorded', 'show_state', 'sheet', 'explore']
 
-# %% ../nbs/21_explore.ipynb #695e1eb7
+# %% ../nbs/21_explore.ipynb #25543ab2
 from .core import data_path, load_tensors, require
 from .ffe import STEP_NAMES
-from .gaps import real_points
+from .gaps import DOT, real_points
 from .viz import finish
 
 # %% ../nbs/21_explore.ipynb #52a7efcf
@@ -40,7 +40,7 @@ def show_state(
     left.legend(fontsize=7, loc='upper right'); fig.suptitle(f'after {record["marks"][time]:.0%} of the training', size=10); fig.tight_layout()
     finish(fig, path)
 
-# %% ../nbs/21_explore.ipynb #ea89bc13
+# %% ../nbs/21_explore.ipynb #3e605776
 def sheet(
     shelf:dict, world:str, frame:int=1, path=None # from `recorded`; frame, from 1
 ):
@@ -52,7 +52,7 @@ def sheet(
     fig, axes = plt.subplots(len(rows), len(names) + 1, figsize=(1.35 * len(names) + 1.35, 1.45 * len(rows)), dpi=72, squeeze=False)
     for top, row, (arm, r) in zip([True] + [False] * len(rows), axes, rows.items()):
         for ax, x, name in zip(row, [*r['points'][-1], r['truth']], [*r['names'], 'truth']):
-            ax.scatter(*x[:, frame - 1].T, s=1, c='C0' if name != 'truth' else '.5', rasterized=True)
+            ax.scatter(*x[:, frame - 1].T, c='C0' if name != 'truth' else '.5', **DOT)
             ax.set(xlim=(-2, 2), ylim=(-2, 2), xticks=[], yticks=[], aspect='equal', title=name if top else '')
         row[0].set_ylabel(arm, fontsize=8)
     fig.tight_layout(pad=.3)

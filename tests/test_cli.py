@@ -33,7 +33,7 @@ def test_sample_repeats_itself(tmp_path):
 @pytest.mark.parametrize('how', ([], ['--arm', 'asd', '--seeds', '2'], ['--arm', 'cond-score', '--world', 'kicks', '--retrain', '2']), ids=('dmd', 'asd', 'one'))
 def test_toy(how, tmp_path, capsys):
     command = ['toy', '--seed', '5', *how, *(f'--set={s}' for s in ('starting=3', 'steps=4', 'batch=8', 'critic_warmup=1', 'critic_updates=1')), '--out', str(tmp_path)]
-    assert main([*command, '--json', str(tmp_path/'a.json')]) == 0
+    assert main([*command, '--json', str(tmp_path/'a.json'), '--points', str(tmp_path/'a.safetensors')]) == 0
     text, result = capsys.readouterr().out, json.loads((tmp_path/'a.json').read_text())
     names = {r['steps'] for r in result['rows']}
     assert names == ({'2', '2*'} if '--retrain' in how else {*STEP_NAMES, 'mix'})

@@ -4,10 +4,12 @@ import pytest
 import torch
 
 from asdvideo.asd import PARTNERS, AsdStage
+from asdvideo.causal import causal
 from asdvideo.dit import DiT
 from asdvideo.dmd import DmdStage
 from asdvideo.ffe import STEP_NAMES, named_schedule
 from asdvideo.flow import euler, step_list
+from asdvideo.gaps import ARMS, Correction, ToyPreset, together, toy_stage
 from asdvideo.init import ArStage, InitStage
 from asdvideo.judge import JudgeStage
 from asdvideo.rollout import Noise, rollout
@@ -33,6 +35,17 @@ STAGES = {
        for p in PARTNERS for on in (False, True)},
     'asd own backbone': lambda **k: AsdStage(NET, NET, asd_after=0, calibrate=1, own=True, only=113, **QUICK, **k),
 }
+
+
+def toy(arm, device, **_):
+    preset = ToyPreset()
+    nets = [preset.network() for _ in range(2)]
+    start, fake = together([causal(n, 2) for n in nets]), together([Correction(preset.world(), **n.config) for n in nets])
+    critic = {} if ARMS[arm][0] is DmdStage else dict(asd_after=0, calibrate=1)
+    return toy_stage(preset, arm, start, fake, batch=2, steps=4, device=device, critic_warmup=0, critic_updates=1, **critic)
+
+
+STAGES |= {f'toy {arm}': lambda arm=arm, **k: toy(arm, **k) for arm in ARMS}
 
 
 def three_steps(name, device):
