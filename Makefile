@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: run test lab notebooks plans toys reproduce clean
+.PHONY: run test lab notebooks plans toys search reproduce clean
 
 run: $(READY)
 	$(BIN)/asdvideo gallery --out out/gallery
@@ -40,6 +40,25 @@ toys: $(READY)
 	$(call study,branch-asd,--world branch --arm asd)
 	$(call study,kicks-dmd,--world kicks --arm dmd)
 	$(call study,kicks-asd,--world kicks --arm asd)
+
+# which recipe? on seeds that are not reported
+trial = $(BIN)/asdvideo toy --world ring --seed 100 --seeds 8 --json data/results/search/$(1).json $(2)
+search: $(READY)
+	$(call trial,dmd,--arm dmd)
+	$(call trial,asd,--arm asd)
+	$(call trial,cond-score,--arm cond-score)
+	$(call trial,ratio-.3,--arm asd --set ratio=.3)
+	$(call trial,ratio-1,--arm asd --set ratio=1.)
+	$(call trial,lr_head-.003,--arm asd --set lr_head=.003)
+	$(call trial,lr_head-.003-ratio-.3,--arm asd --set lr_head=.003 --set ratio=.3)
+	$(call trial,shared,--arm asd --set shared_noise=True --set shared_time=True)
+	$(call trial,pair_shift-3,--arm asd --set pair_shift=3.)
+	$(call trial,live,--arm asd --set live=True)
+	$(call trial,own,--arm asd --set own=True)
+	$(call trial,chain,--arm asd --set partner=chain)
+	$(call trial,only-11234,--arm asd --set only=11234)
+	$(call trial,only-11234-dmd,--arm dmd --set only=11234)
+	$(call trial,steps-600-dmd,--arm dmd --set steps=600)
 
 reproduce: $(READY)
 	$(BIN)/asdvideo reproduce

@@ -296,10 +296,12 @@ def show_points(
     truth = real_points(result['world'], 1000)
     draw_points({f'{n} step' + 's' * (n != '1'): x[..., None, None] for n, x in zip(result['names'], points[-1])}, path=path, truth=truth)
 
-# %% ../nbs/18_gaps.ipynb #533619be
-def read_studies()->dict:
+# %% ../nbs/18_gaps.ipynb #2849fc46
+def read_studies(
+    shelf:str='toy' # or search: trials of the recipe, on other seeds
+)->dict:
     "All recorded studies, by name: world-arm, with the step count if it was trained for one only."
-    return {p.stem: json.loads(p.read_text()) for p in sorted(data_path('results', 'toy').glob('*.json'))}
+    return {p.stem: json.loads(p.read_text()) for p in sorted(data_path('results', shelf).glob('*.json'))}
 
 def paired(
     a:dict, b:dict, steps:str, measure:str='w2', # two studies of the same seeds
