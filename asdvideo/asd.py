@@ -143,8 +143,8 @@ class Strength(nn.Module):
         push = push * (longest / push.norm(dim=2, keepdim=True).clamp(min=1e-30)).clamp(max=1)
         return (push * ~measuring[:, None]).view_as(adversarial)
 
-# %% ../nbs/11_asd.ipynb #b88bad02
-PARTNERS = ('next', 'last', 'data', 'chain')
+# %% ../nbs/11_asd.ipynb #164a7f9e
+PARTNERS = ('next', 'last', 'data', 'chain', 'self')
 
 class AsdStage(DmdStage):
     "Distribution matching plus adversarial self-distillation: the n-step student against its own (n+1)-step videos."
@@ -164,7 +164,7 @@ class AsdStage(DmdStage):
         settings = dict(ratio=ratio, calibrate=calibrate, asd_after=asd_after, gamma=gamma, lr_head=lr_head, partner=partner,
                         shared_noise=shared_noise, shared_time=shared_time, live=live, own=own, pair_shift=pair_shift)
         super().__init__(start, teacher, fake, **settings, **more)
-        self.top = len(self.levels) - (partner in ('next', 'last'))     # the largest n that has a partner
+        self.top = len(self.levels) - (partner not in ('data', 'chain'))     # the largest n that has a partner
         require(min(self.cycle) <= self.top, f'only={self.config["only"]}', f'a step count with a partner, at most {self.top}')
         torch.manual_seed(self.seed)
         self.head = self.add('head', trainable(head or head_for(self.fake, len(self.levels))), lr_head, muon=False, betas=(0., .99))
@@ -179,7 +179,7 @@ class AsdStage(DmdStage):
         kind = self.config['partner']
         if kind == 'data' or n == len(self.levels): return self.share(self.world.sample(len(labels), rng, labels)[0])
         other = seed if self.config['shared_noise'] else int(torch.randint(2 ** 60, (), generator=rng))
-        with torch.no_grad(): return self.videos(len(self.levels) if kind == 'last' else n + 1, labels, other)
+        with torch.no_grad(): return self.videos({'last': len(self.levels), 'self': n}.get(kind, n + 1), labels, other)
 
     def pair(self, x, n, labels, seed, rng):
         "Noised fake and real videos with their levels: (yf, sf), (yr, sr)."

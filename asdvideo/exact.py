@@ -652,7 +652,7 @@ def ceiling_of_gaussians():
     sigma = torch.full((5, 3), .3, dtype=D)
     return error(health.gap_ceiling(one, two, x, x + .4, sigma, eps), 6 * (.7 * .4) ** 2 / (.49 * .25 + .09))
 
-# %% ../nbs/16_exact.ipynb #836e5350
+# %% ../nbs/16_exact.ipynb #93307d32
 TINY = train.Preset(size=8, frames=4, patch=4, width=24, depth=2, heads=2)
 
 def tiny_stage(kind, **settings):
@@ -747,11 +747,11 @@ def adversarial_gradient():
         worst = max(worst, error(both - plain, truth) / truth.abs().max().item())
     return worst
 
-@identity('the real side of n steps is n + 1 steps (or N, or real clips, for N steps alone in a chain); shared noise and shared time are shared, independent ones are not', '11_asd')
+@identity('the real side of n steps is n + 1 steps (or N, or n, or real clips, for N steps alone in a chain); shared noise and shared time are shared, independent ones are not', '11_asd')
 def partners():
     labels, wrong = torch.tensor([3, 4]), 0.
     clips = train.PRESETS['cpu'].world('test').sample(2, stream(0, 'clips'))[0][..., :8, :8][:, :4]
-    for kind, steps in (('next', 3), ('last', 4)):
+    for kind, steps in (('next', 3), ('last', 4), ('self', 2)):
         stage = tiny_stage(asd.AsdStage, partner=kind, shared_noise=True, shared_time=True)
         with torch.no_grad(): expected = stage.videos(steps, labels, 7)
         (yf, sf), (yr, sr) = stage.pair(expected, 2, labels, 7, stream(0, 'pair'))

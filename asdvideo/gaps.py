@@ -79,7 +79,7 @@ def measure_points(
     out = {'w2': sliced_w2(a, b), 'entropy': sum(entropy), 'tv': mode_tv(world, x), 'mmd': mmd(a, b), 'test': two_sample(a, b), 'w2_frames': frames, 'entropy_frames': entropy}
     return {k: [round(y, 4) for y in v] if isinstance(v, list) else round(v, 5) for k, v in out.items()}
 
-# %% ../nbs/18_gaps.ipynb #559bd433
+# %% ../nbs/18_gaps.ipynb #b4cd56bb
 @dataclass(frozen=True)
 class ToyPreset(Preset):
     "A world of points and a network for it; see `Preset`."
@@ -138,7 +138,7 @@ def beginners(
     fit(ar, quiet=quiet)
     return ar.networks['net_ema'], together(fresh(lambda: Correction(world, **preset.network().config), seeds, 'fake score'))
 
-ARMS = {'dmd': (DmdStage, {}), 'asd': (AsdStage, {}), 'real-critic': (AsdStage, {'partner': 'data'}), 'cond-score': (DmdStage, {'per_step': True})}
+ARMS = {'dmd': (DmdStage, {}), 'asd': (AsdStage, {}), 'real-critic': (AsdStage, {'partner': 'data'}), 'placebo': (AsdStage, {'partner': 'self'}), 'cond-score': (DmdStage, {'per_step': True})}
 
 def toy_stage(
     preset:ToyPreset, arm:str, start, fake, # one of `ARMS`; from `beginners`

@@ -89,7 +89,7 @@ EDITS = {
     'the discriminator always trains the fake score': (asd.AsdStage, 'discriminator_step', "torch.set_grad_enabled(len(self.learners) > 1)", 'torch.enable_grad()'),
     'the penalty has its full weight': (asd.AsdStage, 'discriminator_step', "c['gamma'] / 2", "c['gamma']"),
     'the penalty looks at fakes only': (asd.AsdStage, 'penalty', 'zip(sides, taps)', 'zip(sides[:1], taps)'),
-    'the partner is the student itself': (asd.AsdStage, 'partner_of', 'else n + 1,', 'else n,'),
+    'the partner is the student itself': (asd.AsdStage, 'partner_of', 'n + 1)', 'n)'),
     'a chain has no end': (asd.AsdStage, 'partner_of', "kind == 'data' or n == len(self.levels)", "kind == 'data'"),
     'the student follows a backbone that does not judge': (asd.AsdStage, 'gradient', 'step_logit(self.backbone, self.head, yf', 'step_logit(self.fake, self.head, yf'),
     'an own backbone does not learn': (asd.AsdStage, 'discriminator_step', 'len(self.learners) > 1', "c['live']"),
