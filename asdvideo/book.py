@@ -21,7 +21,7 @@ def notebooks(
     require(found, f'{folder}', 'a folder with notebooks')
     return sorted(found, key=lambda p: (p.stem != 'index', p.stem))
 
-# %% ../nbs/90_book.ipynb #4c67982b
+# %% ../nbs/90_book.ipynb #3a75e54e
 def directives(
     source:str # of a cell
 )->set[str]:
@@ -51,7 +51,7 @@ def clean(
         cell.metadata = {}
         if cell.cell_type != 'code': continue
         cell.execution_count = None
-        cell.outputs = [o for o in cell.outputs if o.get('name') != 'stderr']
+        cell.outputs = [o for o in cell.outputs if o.get('name') != 'stderr' and 'application/vnd.jupyter.widget-view+json' not in o.get('data', {})]
         for out in cell.outputs:
             if 'execution_count' in out: out['execution_count'] = None
             if 'metadata' in out: out['metadata'] = {}

@@ -7,8 +7,8 @@ __all__ = ['CHECKPOINTS', 'GUIDANCE', 'TEACHER_STEPS', 'ORDER', 'load', 'preset_
            'make_stage', 'train_paths', 'train', 'reference', 'evaluate', 'gate', 'real_rows', 'check_gate',
            'evaluate_once', 'evaluate_all', 'reproduce']
 
-# %% ../nbs/14_chain.ipynb #c4221edd
-import inspect, json, time
+# %% ../nbs/14_chain.ipynb #8e254fd2
+import json, time
 from pathlib import Path
 
 import torch
@@ -24,7 +24,7 @@ from .init import ArStage, InitStage, Paths, make_paths, ode_path, with_history
 from .judge import JudgeStage, Reference, load_judge, measure, paired
 from .rollout import Noise, rollout
 from .teacher import TeacherStage, guided
-from .train import PRESETS, Preset, fit, load_network, publish
+from .train import PRESETS, Preset, check_settings, fit, load_network, publish
 
 # %% ../nbs/14_chain.ipynb #3eb1a867
 CHECKPOINTS = ('teacher', 'init', 'dmd', 'asd')
@@ -74,7 +74,7 @@ def generate(
         else: parts.append(rollout(net, noise, named_schedule(steps, p.levels(), len(noise.sizes)), cond))
     return torch.cat(parts).clamp(-1, 1).cpu()
 
-# %% ../nbs/14_chain.ipynb #70b75ceb
+# %% ../nbs/14_chain.ipynb #0558899a
 ORDER = ('judge', 'teacher', 'paths', 'init', 'dmd', 'asd')
 
 def runs_path(
@@ -94,9 +94,7 @@ def make_stage(
     paths = 'paths_ar' if settings.get('forced') else 'paths'
     needs = {'ar': lambda: (load('teacher', 'cpu'),), 'init': lambda: (load('teacher', 'cpu'), Paths(runs_path(paths))), 'dmd': lambda: (load('init', 'cpu'), load('teacher', 'cpu'))}
     needs['asd'] = needs['dmd']
-    known = {k for c in kinds[name].__mro__[:-1] for k in inspect.signature(c.__init__).parameters} - {'self', 'start', 'teacher', 'paths', 'more', 'shared', 'settings'}
-    unknown = sorted(settings.keys() - known)
-    require(not unknown, f'settings {", ".join(unknown)}', 'those of the stage: ' + ', '.join(sorted(known)))
+    check_settings(kinds[name], settings)
     return kinds[name](*needs.get(name, tuple)(), preset=preset, **settings)
 
 def train_paths(

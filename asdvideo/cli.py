@@ -22,7 +22,7 @@ from .toy import WORLDS
 from .train import PRESETS, adapted
 from .viz import strips, write_mp4
 
-# %% ../nbs/15_cli.ipynb #1d16b4cb
+# %% ../nbs/15_cli.ipynb #a43e1423
 def cmd_sample(a):
     "Generate one video per label and write an .mp4 (or a film strip, .png)."
     steps = a.steps or ('4' if a.checkpoint != 'teacher' else str(TEACHER_STEPS))
@@ -56,6 +56,8 @@ def cmd_train(a):
     if team: settings |= {'team': team, 'device': team.device}
     if a.stage.startswith('wan-'):
         from asdvideo.scale import train_wan
+        require(a.preset == 'cpu', f'--preset {a.preset}', 'no preset for Wan', 'Set frames, chunk, rows, cols by --set.')
+        if not settings.get('start'): print('Note: the student starts from the weights of the bidirectional model. Self-Forcing and the paper start from a causal initialisation: --set start=ode_init.pt')
         for f in train_wan(a.stage.removeprefix('wan-'), a.texts, folder=a.folder, out=a.out, restart=not a.resume, **{'device': a.device, **settings}): print(f'wrote {f}')
         return
     preset, settings = adapted(PRESETS[a.preset], {'device': a.device, **settings})
@@ -115,7 +117,8 @@ def cmd_embed(a):
     from asdvideo.scale import embed_prompts
     prompts = [line.strip() for line in Path(a.prompts).read_text().splitlines() if line.strip()]
     require(prompts, f'{a.prompts}', 'a text file with one prompt per line')
-    pipe = CausalWanPipeline.from_pretrained(a.model, transformer=None, vae=None).to(pick_device(a.device))
+    device = pick_device(a.device)
+    pipe = CausalWanPipeline.from_pretrained(a.model, transformer=None, vae=None, torch_dtype=torch.bfloat16 if device.type == 'cuda' else torch.float32).to(device)
     print(f'{len(prompts)} prompts: wrote {embed_prompts(pipe.embed, prompts, a.out)}')
 
 def cmd_reproduce(a):

@@ -296,7 +296,7 @@ def show_points(
     truth = real_points(result['world'], 1000)
     draw_points({f'{n} step' + 's' * (n != '1'): x[..., None, None] for n, x in zip(result['names'], points[-1])}, path=path, truth=truth)
 
-# %% ../nbs/18_gaps.ipynb #2849fc46
+# %% ../nbs/18_gaps.ipynb #bb883da5
 def read_studies(
     shelf:str='toy' # or search: trials of the recipe, on other seeds
 )->dict:
@@ -307,7 +307,7 @@ def paired(
     a:dict, b:dict, steps:str, measure:str='w2', # two studies of the same seeds
     by:str|None=None                             # step count in b, if another
 )->tuple[float, float]:
-    "Mean of a - b over seeds, and the half width of its 95 % interval. (Students of a seed start alike and see the same draws.)"
+    "Mean of a - b over seeds, and the half width of its 95 % interval. (Students of a seed start alike, and see the same draws where their step counts are drawn alike.)"
     require([r['seed'] for r in a['rows'] if r['steps'] == steps] == [r['seed'] for r in b['rows'] if r['steps'] == (by or steps)], 'two studies', 'of the same seeds')
     return interval(column(a, steps, measure) - column(b, by or steps, measure))
 

@@ -155,7 +155,7 @@ def export(
     with replacing(folder/'README.md') as tmp: tmp.write_text(model_card(load(name, 'cpu'), f'asdvideo-digits-{name}', folder))
     return folder
 
-# %% ../nbs/31_pipeline.ipynb #87af4f69
+# %% ../nbs/31_pipeline.ipynb #222579ea
 class ChunkDecoder:
     "Decode latents chunk by chunk with the VAE's own causal memory: equal to decoding them at once."
     def __init__(self,
@@ -185,12 +185,18 @@ class ChunkDecoder:
 class CausalWanPipeline(WanPipeline):
     "Text to video with a few-step causal Wan2.1 student, frames as they come."
     def load_student(self,
-        path # .pt or .safetensors of Wan, Self-Forcing, Causal-Forcing or this project
+        path # .pt or .safetensors of Wan, Self-Forcing or Causal-Forcing, or the folder `transformer` that `train_wan` wrote
     ):
         "Replace the transformer's weights."
         load_original(path, self.transformer)
         return self
 
+    def enable_model_cpu_offload(self, *args, **more):
+        "Not possible here: our passes call parts of transformer and VAE, which the hooks of offloading do not see."
+        require(False, 'offloading to the CPU', 'a device that holds transformer and VAE', 'Leave out the text encoder: embed prompts first and pass prompt_embeds.', NotImplementedError)
+    enable_sequential_cpu_offload = enable_model_cpu_offload
+
+    @torch.no_grad()
     def embed(self,
         prompt # a text or a list of texts
     )->torch.Tensor:
@@ -225,10 +231,12 @@ class CausalWanPipeline(WanPipeline):
             prompt_embeds = self.embed(prompt)
         net = CausalWan(self.transformer, chunk=chunk, window=window, sink=sink)
         text = net.prepare(prompt_embeds.to(device, self.transformer.dtype))
-        noise = Noise((len(prompt_embeds), frames, net.channels, height // s, width // s), seed, chunk, device=device, dtype=self.transformer.dtype)
+        noise = Noise((len(prompt_embeds), frames, net.channels, height // s, width // s), seed, chunk, device=device)     # in fp32, as in training; the network casts
         decode = ChunkDecoder(self.vae)
         schedule = named_schedule(steps, levels or step_list(4, 5), len(noise.sizes))
-        for x0 in rollout_chunks(net, noise, schedule, text, cache=RingCache(net, frames)): yield decode(x0)
+        try:
+            for x0 in rollout_chunks(net, noise, schedule, text, cache=RingCache(net, frames)): yield decode(x0)
+        finally: self.vae.clear_cache()
 
     def __call__(self,
         prompt=None, steps:str='4', num_frames:int=81, height:int=480, width:int=832, seed:int=0, # see `stream`

@@ -45,7 +45,7 @@ class Noise:
         shape = (self.shape[0], self.sizes[i], *self.shape[2:])
         return self.share(randn(shape, stream(self.seed, 'noise', i, k))).to(self.device, self.dtype)
 
-# %% ../nbs/08_rollout.ipynb #fb69ef92
+# %% ../nbs/08_rollout.ipynb #62e2dceb
 def denoise_chunk(
     model, noise:Noise,        # see `rollout`
     i:int, levels,             # which chunk, its noise levels
@@ -55,7 +55,7 @@ def denoise_chunk(
     "One chunk from noise to clean, given the cache of what came before."
     xt = noise(i, 0)
     for k, level in enumerate(levels):
-        last, sigma = k + 1 == len(levels), torch.full(xt.shape[:2], level, device=xt.device, dtype=xt.dtype)
+        last, sigma = k + 1 == len(levels), torch.full(xt.shape[:2], level, device=xt.device, dtype=torch.promote_types(xt.dtype, torch.float32))      # bf16 would round it
         with torch.set_grad_enabled(grad and last):
             v = model(xt, sigma, cond, cache, start)[0]      # the cache that it returns is dropped at once
             x0 = x0_from_v(xt, v, sigma)

@@ -8,7 +8,7 @@ __all__ = ['MODELS', 'FULL', 'embed_prompts', 'Texts', 'with_lora', 'merged', 'L
            'numel', 'planned_peaks', 'planned_bytes', 'at_peak', 'fits', 'check_memory', 'plan', 'show_plan',
            'Processes']
 
-# %% ../nbs/32_scale.ipynb #ab2cec39
+# %% ../nbs/32_scale.ipynb #cf25d8d2
 import atexit, copy, json, weakref
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
@@ -29,10 +29,10 @@ from .asd import AsdStage
 from .causal import causal
 from .core import Progress, load_tensors, pick_device, provenance, require, save_json, save_tensors
 from .dmd import DmdStage
-from .train import Preset, Team, adapted, fit, means
+from .train import Preset, Team, adapted, check_settings, fit, means
 from .wan import TINY_WAN, WAN_1_3B, WAN_14B, CausalWan, load_original
 
-# %% ../nbs/32_scale.ipynb #5fc5d2db
+# %% ../nbs/32_scale.ipynb #7a4aaf49
 def embed_prompts(
     encode,                       # list of prompts -> (i, l, d), e.g. of `CausalWanPipeline.encode_prompt`
     prompts, folder,              # texts; where the shards go
@@ -61,8 +61,9 @@ class Texts:
         require(files, f'{folder}', 'a folder with shards of embedded prompts', 'Make it with `asdvideo embed`.', FileNotFoundError)
         self.files, self.where, self.prompts = [], [], []
         for file in files:
-            meta = load_tensors(file, f'Delete {file} and embed again.')[1]
-            self.files.append(safe_open(file, 'pt')); self.prompts += meta['prompts']; self.length = meta['length']
+            try: self.files.append(safe_open(file, 'pt'))         # checks lengths, not contents: a hundred thousand prompts are not read at every start
+            except SafetensorError as e: raise ValueError(f'{file}: not a whole safetensors file ({e}). Delete it and embed again.') from e
+            meta = json.loads(self.files[-1].metadata()['asdvideo']); self.prompts += meta['prompts']; self.length = meta['length']
             self.where += [(len(self.files) - 1, f'{k:05d}') for k in range(len(meta['prompts']))]
         self.null = self.row(0)[None]
 
@@ -75,16 +76,19 @@ class Texts:
     def __len__(self): return len(self.where) - 1     # the empty prompt is not drawn
     def __getitem__(self, labels): return torch.stack([self.row(int(i) + 1) for i in labels])
 
-# %% ../nbs/32_scale.ipynb #93f13cf1
+# %% ../nbs/32_scale.ipynb #0709c754
 def with_lora(
     net,         # a network
-    rank:int=64  # of the additions
+    rank:int=64, # of the additions
+    seed:int=0   # of their first factor: every process and every start must make the same
 )->torch.nn.Module:
     "A copy whose block matrices carry trainable low-rank additions, at first zero; everything else is frozen."
     from peft import LoraConfig, inject_adapter_in_model
     twin = copy.deepcopy(net).requires_grad_(False)
     names = [n for n, m in twin.named_modules() if isinstance(m, torch.nn.Linear) and 'blocks.' in n]
-    return inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=names), twin)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=names), twin)
 
 def merged(
     net # a network, with additions or without
@@ -98,7 +102,7 @@ def merged(
             twin.set_submodule(name, m.get_base_layer())
     return twin
 
-# %% ../nbs/32_scale.ipynb #1c114b16
+# %% ../nbs/32_scale.ipynb #fb729eb9
 @dataclass(frozen=True)
 class LatentPreset(Preset):
     "Latents of Wan2.1: frames and chunk count latent frames (four frames each), rows and columns are pixels over eight."
@@ -117,18 +121,20 @@ def wan_stage(
     "A distillation stage on Wan."
     kinds = {'dmd': DmdStage, 'asd': AsdStage}
     require(kind in kinds, f'kind {kind!r}', 'one of ' + ', '.join(kinds))
+    check_settings(kinds[kind], settings)
+    require(not settings.get('per_step') and settings.get('partner') not in ('data', 'chain'), f'per_step={settings.get("per_step")}, partner={settings.get("partner")}', 'settings that need neither labels nor videos', 'A training of Wan has only prompts.')
     if checkpointing: model.enable_gradient_checkpointing()
     net = CausalWan(model, texts.null)
     teacher = net if real is None else CausalWan(real, texts.null)
-    if lora: net = with_lora(net, lora)
+    if lora: net = with_lora(net, lora, settings.get('seed', 0))
     return kinds[kind](causal(net, preset.chunk), teacher, fake=net, preset=preset, texts=texts, batch=batch, lr=lr, lr_fake=lr_fake, **settings)
 
-# %% ../nbs/32_scale.ipynb #829376cd
+# %% ../nbs/32_scale.ipynb #6df37f46
 def train_wan(
     kind:str, texts,                                  # see `wan_stage`; a folder that `embed_prompts` wrote
     model:str='Wan-AI/Wan2.1-T2V-1.3B-Diffusers',     # a folder or hub name with a `transformer`: where the student starts
     start=None, real:str|None=None,                   # a checkpoint in original naming to start from instead (ODE initialisation); another transformer as real score
-    folder=None, out=None, restart:bool=False,        # of the unfinished run; where the transformer goes
+    folder=None, out=None, restart:bool=False, save_seconds:float=1800, # of the unfinished run; where the transformer goes; time between saves
     memory:float|None=None,                           # GB of each device; None: what CUDA says, no limit elsewhere
     lora:int=0, team:Team|None=None, device=None, **settings # see `wan_stage`; its settings and those of `LatentPreset`
 )->list[Path]:
@@ -136,13 +142,15 @@ def train_wan(
     from diffusers import WanTransformer3DModel
     load = lambda name: WanTransformer3DModel.from_pretrained(name, subfolder='transformer', torch_dtype=torch.float32)
     folder, out, team = Path(folder or f'runs/wan-{kind}'), Path(out or f'out/wan-{kind}'), team or Team()
-    preset, settings = adapted(LatentPreset(), settings)
-    device = pick_device(device)
-    if memory or device.type == 'cuda': check_memory(kind, model, real or model, preset, lora, team, device, memory, **{k: settings[k] for k in ('batch', 'checkpointing', 'fast') if k in settings})
+    ignored = sorted({'size', 'patch', 'width', 'depth', 'heads'} & settings.keys())
+    require(not ignored, f'settings {", ".join(ignored)}', 'those of latents: frames, chunk, rows, cols, max_steps, shift', 'The network is that of the model.')
+    (preset, settings), texts, device = adapted(LatentPreset(), settings), Texts(texts), pick_device(device)
+    require(settings.get('batch', 8) % team.parts == 0, f'batch={settings.get("batch", 8)}', f'a multiple of {team.size} processes times {team.turns} turns')
+    if memory or device.type == 'cuda': check_memory(kind, model, real or model, preset, lora, team, device, memory, **settings)
     net = load(model)
     if start: load_original(start, net)
-    stage = wan_stage(kind, net, load(real) if real else None, Texts(texts), preset, lora, team=team, device=device, **settings)
-    record = fit(stage, folder, restart=restart)
+    stage = wan_stage(kind, net, load(real) if real else None, texts, preset, lora, team=team, device=device, **settings)
+    record = fit(stage, folder, restart=restart, save_seconds=save_seconds)
     state = team.whole(dict(stage.networks['student_ema'].state_dict()))
     if team.rank: return []
     student = CausalWan(net)
@@ -218,7 +226,7 @@ def step_peak(
             out[name] = meter.peak
     return out
 
-# %% ../nbs/32_scale.ipynb #8867540d
+# %% ../nbs/32_scale.ipynb #63113982
 MODELS = {'wan-1.3b': WAN_1_3B, 'wan-14b': WAN_14B, 'tiny': TINY_WAN}
 
 class NoTexts:
@@ -229,11 +237,11 @@ class NoTexts:
     def __len__(self): return 1000
     def __getitem__(self, labels): return self.null.expand(len(labels), -1, -1)
 
-def planned_stage(model, real, kind='asd', preset=LatentPreset(), lora=0, checkpointing=True, compute=torch.bfloat16, batch=1):
+def planned_stage(model, real, kind='asd', preset=LatentPreset(), lora=0, checkpointing=True, compute=torch.bfloat16, batch=1, **settings):
     "A stage on the meta device for planning; `model` and `real` are configurations of `WanTransformer3DModel`, `compute` is the type of its tensors."
     from diffusers import WanTransformer3DModel
     with torch.device('meta'): nets = [torch.nn.Module.to(WanTransformer3DModel.from_config(c), compute) for c in (model, real)]
-    return wan_stage(kind, *nets, NoTexts(torch.empty(1, 512, model['text_dim'], device='meta', dtype=torch.bfloat16)), preset, lora, checkpointing, batch=batch, device='meta', critic_warmup=0)
+    return wan_stage(kind, *nets, NoTexts(torch.empty(1, 512, model['text_dim'], device='meta', dtype=torch.bfloat16)), preset, lora, checkpointing, batch=batch, **{**settings, 'device': 'meta', 'critic_warmup': 0})
 
 def blocks_of(net):
     "The blocks that FSDP splits and gathers one by one; none for small networks, which every process holds whole."
@@ -287,14 +295,14 @@ def fits(
 
 def check_memory(
     kind, model, real, preset, lora, team, device, # see `train_wan`
-    memory=None, batch=8, checkpointing=True, fast=False
+    memory=None, batch=8, checkpointing=True, fast=False, **settings
 ):
     "Raise if this training needs more memory than a device has. (Takes a minute or two for five seconds of video.)"
     from diffusers import WanTransformer3DModel
     configs = [WanTransformer3DModel.load_config(name, subfolder='transformer') for name in (model, real)]
     memory, split = memory or torch.cuda.get_device_properties(device).total_memory / 1e9, getattr(team, 'mesh', None)
     compute = torch.bfloat16 if device.type == 'cuda' and (split or fast) else torch.float32
-    stage = planned_stage(*configs, kind, preset, lora, checkpointing, compute, max(batch // team.parts, 1))
+    stage = planned_stage(*configs, kind, preset, lora, checkpointing, compute, max(batch // team.parts, 1), **settings)
     parts = planned_bytes(stage, team.size if split else 1, compute)
     require(fits(parts, memory), f'{at_peak(parts) / 1e9:.3g} GB per device', f'at most {FULL:.0%} of {memory:g} GB', 'Split the weights (--shard) over more devices, train low-rank additions (--set lora=64), use more --turns, or fewer frames.')
 
@@ -321,7 +329,7 @@ def show_plan(
     lines += [f'  {v:8.2f} GB  {k}' for k, v in p['GB'].items()]
     return '\n'.join([*lines, f'  {p["GB per GPU"]:8.1f} GB  per GPU at the larger peak: ' + ('fits' if p['fits'] else 'does NOT fit') + f' into {p["of"]:g} GB ({1 - FULL:.0%} are left free)' + ('' if p['fits'] else '. Train low-rank additions (--lora 64), use more GPUs, or fewer frames')])
 
-# %% ../nbs/32_scale.ipynb #be43709d
+# %% ../nbs/32_scale.ipynb #bfcaa69a
 class Processes(Team):
     "All processes that `accelerate launch` (or torchrun) has started; with `shard`, FSDP2 splits the weights over them and computes in bf16 on CUDA."
     def __init__(self,
@@ -372,7 +380,12 @@ class Processes(Team):
             if hasattr(net, name): register_fsdp_forward_method(net, name)
         return net
 
-    def whole(self, tree): return tree_map(lambda t: t.full_tensor() if isinstance(t, DTensor) else t, tree)
+    def whole(self, tree):
+        def one(t):
+            if not isinstance(t, DTensor): return t
+            t = t.full_tensor()                                     # one at a time: everyone takes part, the first process keeps it
+            return None if self.rank else t.cpu()
+        return tree_map(one, tree)
 
     def pieces(self, tree, like):
         def piece(t, ref):

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['PRESETS', 'Preset', 'adapted', 'orthogonalize', 'Muon', 'make_optimizers', 'lr_factor', 'Team', 'clip_gradients',
-           'average', 'Stage', 'is_meta', 'resume', 'means', 'fit', 'publish', 'load_network']
+           'average', 'Stage', 'check_settings', 'is_meta', 'resume', 'means', 'fit', 'publish', 'load_network']
 
-# %% ../nbs/05_train.ipynb #285059ff
-import copy, json, math, time
+# %% ../nbs/05_train.ipynb #a11ccdb6
+import copy, inspect, json, math, time
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -111,7 +111,7 @@ def lr_factor(
     fall = (steps - step) / max(1, decay * steps)
     return max(0., min(1., (step - since + 1) / max(1, warmup), fall))
 
-# %% ../nbs/05_train.ipynb #ec324745
+# %% ../nbs/05_train.ipynb #5ebc3b0f
 class Team:
     "Who shares the work of a step: here one process, in one or several turns (gradient accumulation); `asdvideo.scale` knows many processes. Every draw is made for the whole batch; each turn of each process works on its share."
     rank, size = 0, 1
@@ -141,7 +141,7 @@ class Team:
     def agree(self, logs): "The mean over all processes of a dict of numbers."; return logs
     def check(self, config): "Raise unless all processes have the same settings."
     def shard(self, net): "Split a network's weights over processes, where that is wanted."; return net
-    def whole(self, tree): "A state with every split tensor in one piece."; return tree
+    def whole(self, tree): "A state with every split tensor in one piece, at least in the first process."; return tree
     def pieces(self, tree, like): "The opposite of `whole`, with the tensors of `like` as pattern."; return tree
 
 # %% ../nbs/05_train.ipynb #947b1fea
@@ -157,7 +157,7 @@ def clip_gradients(
     for p in params: p.grad.mul_(scale.view(-1, *[1] * (p.dim() - 1)))
     return norm.max()
 
-# %% ../nbs/05_train.ipynb #1a18058c
+# %% ../nbs/05_train.ipynb #9abd891c
 @torch.no_grad()
 def average(
     mean:torch.nn.Module, net:torch.nn.Module, # the running average, changed in place, and the network that is trained
@@ -250,9 +250,18 @@ class Stage:
                 opt.load_state_dict(s)
         self.generator.set_state(state['generator'])
 
+def check_settings(
+    kind, settings:dict, # a stage's class; what somebody wants to set
+    *given               # arguments that are not settings
+):
+    "Raise for settings that the stage does not know."
+    known = {k for c in kind.__mro__[:-1] for k in inspect.signature(c.__init__).parameters} - {'self', 'start', 'teacher', 'fake', 'head', 'paths', 'texts', 'more', 'shared', 'settings', *given}
+    unknown = sorted(settings.keys() - known)
+    require(not unknown, f'settings {", ".join(unknown)}', 'those of the stage: ' + ', '.join(sorted(known)))
+
 def is_meta(net): return any(p.device.type == 'meta' for p in net.parameters())
 
-# %% ../nbs/05_train.ipynb #a66199b1
+# %% ../nbs/05_train.ipynb #b8bd3ceb
 def resume(
     stage:Stage, # a fresh stage
     path:Path    # its state file
@@ -305,9 +314,11 @@ def fit(
             record['done'] += 1
             bar.step(**{k: v for k, v in window[-1].items() if 'loss' in k})
             if record['done'] % log_every and record['done'] < last: continue
-            record['history'].append({'step': record['done'], **stage.team.agree(means(window))})
+            logs = stage.team.agree({**means(window), 'due': float(time.time() - saved > save_seconds)})
+            due = logs.pop('due') > 0           # all save when one wants to: their clocks differ, and saving takes all
+            record['history'].append({'step': record['done'], **logs})
             record['seconds'], window = time.time() - began, []
-            if path and time.time() - saved > save_seconds: save(); saved = time.time()
+            if path and due: save(); saved = time.time()
     if path: save()
     return record
 

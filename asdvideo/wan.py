@@ -7,11 +7,12 @@ __all__ = ['TINY_WAN', 'WAN_1_3B', 'WAN_14B', 'NAMES', 'IN_BLOCK', 'PREFIXES', '
            'cross_attention', 'wan_block', 'Text', 'CausalWan', 'make_wan', 'rename', 'strip_prefixes', 'from_original',
            'load_original']
 
-# %% ../nbs/30_wan.ipynb #b98422ce
+# %% ../nbs/30_wan.ipynb #7b8854cd
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
+from zipfile import is_zipfile
 from types import MethodType
 
 import torch
@@ -73,7 +74,7 @@ def wan_block(
     y = (block.norm3(x.float()) * (1 + scale2) + shift2).type_as(x)
     return (x.float() + block.ffn(y).float() * gate2).type_as(x), kv
 
-# %% ../nbs/30_wan.ipynb #9eb06262
+# %% ../nbs/30_wan.ipynb #bcd4da77
 @dataclass
 class Text:
     "A text with its cross-attention keys and values, computed once: for passes without gradients."
@@ -104,6 +105,7 @@ class CausalWan(nn.Module):
             require(self.null is not None, 'cond=None', 'a Wan made with null=..., the embedding of the empty prompt')
             cond = self.null.expand(batch, -1, -1)
         embedder = self.model.condition_embedder.text_embedder
+        require(cond.shape[-1] == embedder.linear_1.in_features, f'text embeddings {tuple(cond.shape)}', f'(b, l, {embedder.linear_1.in_features})', 'Were they made by the encoder of another model?')
         embedded = embedder(cond.to(embedder.linear_1.weight.dtype))
         return [embedded] * len(self.model.blocks)
 
@@ -177,7 +179,7 @@ def make_wan(
         torch.manual_seed(seed)
         return CausalWan(WanTransformer3DModel(**config), torch.zeros(1, 6, config['text_dim']), **layout)
 
-# %% ../nbs/30_wan.ipynb #f1eac05c
+# %% ../nbs/30_wan.ipynb #fc9d9f11
 NAMES = [('time_embedding.0.', 'condition_embedder.time_embedder.linear_1.'), ('time_embedding.2.', 'condition_embedder.time_embedder.linear_2.'),
          ('text_embedding.0.', 'condition_embedder.text_embedder.linear_1.'), ('text_embedding.2.', 'condition_embedder.text_embedder.linear_2.'),
          ('time_projection.1.', 'condition_embedder.time_proj.'), ('head.modulation', 'scale_shift_table'), ('head.head.', 'proj_out.')]
@@ -203,10 +205,11 @@ def strip_prefixes(
 )->dict:
     "The student's tensors without what FSDP, torch.compile or a trainer put around their names."
     require(isinstance(state, dict), f'a checkpoint that is a {type(state).__name__}', 'names with tensors')
-    for part in ('generator_ema', 'generator', 'model'):
+    for part in ('generator_ema', 'generator', 'model', 'state_dict'):
         if part in state and isinstance(state[part], dict): return strip_prefixes(state[part])
     out = {}
     for key, value in state.items():
+        if not isinstance(value, torch.Tensor): continue          # a trainer's counters
         for p in PREFIXES: key = key.replace(p, '')
         out[key.removeprefix('model.diffusion_model.').removeprefix('model.')] = value
     return out
@@ -220,7 +223,9 @@ def from_original(
     if expected is not None:
         missing, unexpected = sorted(expected.keys() - out.keys()), sorted(out.keys() - expected.keys())
         shapes = [f'{k}: {tuple(out[k].shape)} for {tuple(expected[k])}' for k in sorted(expected.keys() & out.keys()) if tuple(out[k].shape) != tuple(expected[k])]
-        require(not (missing or unexpected or shapes), f'missing {missing}, unexpected {unexpected}, wrong shapes {shapes}', 'the tensors of this Wan configuration', 'Is it a checkpoint of another size?')
+        other = shapes[:5] + ['...'] * (len(shapes) > 5)
+        odd = [f'{count} {what} ({", ".join(names)})' for count, what, names in ((len(missing), 'missing', missing), (len(unexpected), 'unexpected', unexpected), (len(shapes), 'of another shape', other)) if count]
+        require(not odd, f'a checkpoint with {", ".join(odd)}', f'the {len(expected)} tensors of this Wan configuration', 'Is it a checkpoint of another size?')
     return out
 
 def load_original(
@@ -229,8 +234,13 @@ def load_original(
 ):
     "Load a checkpoint in original naming into a diffusers model. A .pt file is opened without running code from it."
     from safetensors.torch import load_file
-    require(Path(path).is_file(), f'{path}', 'a .pt or .safetensors file', kind=FileNotFoundError)
-    try: state = load_file(path) if str(path).endswith('.safetensors') else torch.load(path, map_location='cpu', weights_only=True, mmap=True)
-    except (RuntimeError, UnpicklingError, SafetensorError) as e: raise ValueError(f'{path}: expected a file that holds tensors and nothing else. It may be damaged, or carry code, which is not run.') from e
+    if Path(path).is_dir():
+        from diffusers import WanTransformer3DModel
+        state = WanTransformer3DModel.from_pretrained(path).state_dict()
+        model.load_state_dict(from_original(state, {k: v.shape for k, v in model.state_dict().items()}))
+        return model
+    require(Path(path).is_file(), f'{path}', 'a .pt or .safetensors file, or a folder of diffusers', kind=FileNotFoundError)
+    try: state = load_file(path) if str(path).endswith('.safetensors') else torch.load(path, map_location='cpu', weights_only=True, mmap=is_zipfile(path))     # old files cannot be mapped
+    except (RuntimeError, OSError, EOFError, UnpicklingError, SafetensorError) as e: raise ValueError(f'{path}: expected a file that holds tensors and nothing else. It may be damaged, or carry code, which is not run.') from e
     model.load_state_dict(from_original(state, {k: v.shape for k, v in model.state_dict().items()}))
     return model

@@ -13,6 +13,7 @@ from asdvideo.ffe import named_schedule
 from asdvideo.flow import add_noise, draw_sigma, n_steps, sigma_grid, step_list
 from asdvideo.judge import Judge
 from asdvideo.rollout import Noise, rollout
+from asdvideo.teacher import TeacherStage
 from asdvideo.train import fit, load_network, publish
 from asdvideo.viz import write_mp4
 
@@ -112,6 +113,7 @@ def test_full_disk(tmp_path):
     (['sample', '--checkpoint', 'teacher', '--steps', '1*'], "steps '1*'"),
     (['train', 'judge', '--set', 'depth'], '--set depth'),
     (['train', 'judge', '--set', 'colour=3'], 'settings colour'),
+    (['train', 'wan-dmd', '--preset', 'cuda'], '--preset cuda'),
     (['evaluate', '--n', '1'], 'n=1: expected at least 256'),
 ])
 def test_command_line_says_one_line(argv, says, capsys, tmp_path, monkeypatch):
@@ -128,3 +130,17 @@ def test_import_needs_neither_nbdev_nor_widgets():
             "for m in pkgutil.iter_modules(asdvideo.__path__):\n  if not m.name.startswith('_'): importlib.import_module('asdvideo.' + m.name)\nprint('ok')")
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=Path(__file__).parent.parent)
     assert done.stdout.strip() == 'ok', done.stderr
+
+
+def test_everyone_saves_when_one_wants_to(tmp_path, monkeypatch):
+    "Clocks of processes differ, and a save takes all: the decision is made together."
+    from asdvideo import train
+    class Other(train.Team):
+        def agree(self, logs): return {**logs, 'due': .5}        # another process has waited long enough
+    saves = []
+    for team, expected in ((train.Team(), 1), (Other(), 4)):
+        saves.clear()
+        monkeypatch.setattr(train, 'save_tensors', lambda *a: saves.append(a))
+        stage = TeacherStage(preset=train.Preset(size=16, frames=2, width=16, depth=1, heads=1), batch=2, steps=3, device='cpu', team=team)
+        record = train.fit(stage, tmp_path, log_every=1, save_seconds=1e9, quiet=True)
+        assert len(saves) == expected and not any('due' in row for row in record['history'])

@@ -12,7 +12,7 @@ LAUNCH = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--npro
 
 
 def launch(how, *args):
-    start = [sys.executable] if how == 'alone' else LAUNCH
+    start = [sys.executable] if how.startswith('alone') else LAUNCH
     return subprocess.run([*start, str(MEMBER), *map(str, args)], capture_output=True, text=True)
 
 
@@ -29,28 +29,30 @@ def train(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def alone(train): return train('alone')
+def alone(train):
+    made = {}
+    return lambda how: made.setdefault(how, train(how))
 
 
 def apart(a, b):
     assert a[0].keys() == b[0].keys() and len(a[1]) == len(b[1])
     for x, y in zip(a[1], b[1]):
         for k in x:
-            if 'loss' in k or k.startswith('asd_'): assert y[k] == pytest.approx(x[k], rel=3e-5), k      # histories have five digits
+            if 'loss' in k or k.startswith('asd_'): assert y[k] == pytest.approx(x[k], rel=6e-5), k      # histories have five digits
     return max((a[0][k] - b[0][k]).abs().max().item() for k in a[0])
 
 
-@pytest.mark.parametrize('how', ('together', 'split'))
-def test_two_are_one(train, alone, how):
-    assert apart(alone, train(how)) < 1e-5
+@pytest.mark.parametrize('how, one', (('together', 'alone'), ('split', 'alone'), ('split-wan', 'alone-wan')))
+def test_two_are_one(train, alone, how, one):
+    assert apart(alone(one), train(how)) < 1e-5
 
 
-@pytest.mark.parametrize('first, second', (('split', 'alone'), ('alone', 'split'), ('together', 'split')))
+@pytest.mark.parametrize('first, second', (('split', 'alone'), ('alone', 'split'), ('together', 'split'), ('split-wan', 'alone-wan')))
 def test_one_continues_what_two_began(train, alone, first, second):
-    folder = f'{first}-{second}'
+    folder, one = f'{first}-{second}', alone('alone-wan' if 'wan' in first else 'alone')
     early, _ = train(first, folder, 3, f'{folder}-3')
-    assert any(not torch.equal(early[k], alone[0][k]) for k in early)
-    assert apart(alone, train(second, folder, 6, f'{folder}-6')) < 1e-5
+    assert any(not torch.equal(early[k], one[0][k]) for k in early)
+    assert apart(one, train(second, folder, 6, f'{folder}-6')) < 1e-5
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), 'mallinfo2'), reason='reads the account of glibc\'s allocator')
@@ -78,6 +80,8 @@ def test_wan_from_prompts_to_a_student(tmp_path, capsys):
     assert main(['train', 'wan-asd', '--texts', str(tmp_path/'texts'), '--folder', str(tmp_path/'run'), '--out', str(tmp_path/'out'), '--device', 'cpu', *small]) == 0
     assert str(tmp_path/'out'/'transformer') in capsys.readouterr().out
     pipe = CausalWanPipeline.from_pretrained(tmp_path/'model', transformer=WanTransformer3DModel.from_pretrained(tmp_path/'out'/'transformer'))
+    loaded = tiny_wan_pipeline().load_student(tmp_path/'out'/'transformer').transformer
+    assert all(torch.equal(p, q) for p, q in zip(loaded.parameters(), pipe.transformer.parameters()))
     made, before = (p('a corgi', steps='1*', num_frames=9, height=32, width=32, output_type='pt').frames for p in (pipe, tiny_wan_pipeline()))
     assert made.shape == before.shape and not torch.equal(made, before)
     assert main(['embed', '--prompts', str(tmp_path/'prompts.txt'), '--model', str(tmp_path/'nothing'), '--out', str(tmp_path/'x')]) == 2
