@@ -532,6 +532,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                               'asdvideo.wan.CausalWan.trunk': ('wan.html#causalwan.trunk', 'asdvideo/wan.py'),
                               'asdvideo.wan.CausalWan.velocity': ('wan.html#causalwan.velocity', 'asdvideo/wan.py'),
                               'asdvideo.wan.Text': ('wan.html#text', 'asdvideo/wan.py'),
+                              'asdvideo.wan.checkpoint_tensors': ('wan.html#checkpoint_tensors', 'asdvideo/wan.py'),
                               'asdvideo.wan.cross_attention': ('wan.html#cross_attention', 'asdvideo/wan.py'),
                               'asdvideo.wan.from_original': ('wan.html#from_original', 'asdvideo/wan.py'),
                               'asdvideo.wan.load_original': ('wan.html#load_original', 'asdvideo/wan.py'),

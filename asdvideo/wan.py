@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TINY_WAN', 'WAN_1_3B', 'WAN_14B', 'NAMES', 'IN_BLOCK', 'PREFIXES', 'split', 'self_attention', 'text_keys',
            'cross_attention', 'wan_block', 'Text', 'CausalWan', 'make_wan', 'rename', 'strip_prefixes', 'from_original',
-           'load_original']
+           'checkpoint_tensors', 'load_original']
 
 # %% ../nbs/30_wan.ipynb #7b8854cd
 import re
@@ -179,7 +179,7 @@ def make_wan(
         torch.manual_seed(seed)
         return CausalWan(WanTransformer3DModel(**config), torch.zeros(1, 6, config['text_dim']), **layout)
 
-# %% ../nbs/30_wan.ipynb #fc9d9f11
+# %% ../nbs/30_wan.ipynb #38f9aa8a
 NAMES = [('time_embedding.0.', 'condition_embedder.time_embedder.linear_1.'), ('time_embedding.2.', 'condition_embedder.time_embedder.linear_2.'),
          ('text_embedding.0.', 'condition_embedder.text_embedder.linear_1.'), ('text_embedding.2.', 'condition_embedder.text_embedder.linear_2.'),
          ('time_projection.1.', 'condition_embedder.time_proj.'), ('head.modulation', 'scale_shift_table'), ('head.head.', 'proj_out.')]
@@ -228,19 +228,24 @@ def from_original(
         require(not odd, f'a checkpoint with {", ".join(odd)}', f'the {len(expected)} tensors of this Wan configuration', 'Is it a checkpoint of another size?')
     return out
 
+def checkpoint_tensors(
+    path # .pt, .safetensors, or a folder of diffusers
+)->dict:
+    "What is in a checkpoint, by name. A .pt file is opened without running code from it."
+    from diffusers import WanTransformer3DModel
+    from safetensors.torch import load_file
+    if Path(path).is_dir(): return WanTransformer3DModel.from_pretrained(path).state_dict()
+    require(Path(path).is_file(), f'{path}', 'a .pt or .safetensors file, or a folder of diffusers', kind=FileNotFoundError)
+    try:
+        if str(path).endswith('.safetensors'): return load_file(path)
+        return torch.load(path, map_location='cpu', weights_only=True, mmap=is_zipfile(path))      # files of old cannot be mapped
+    except (RuntimeError, OSError, EOFError, UnpicklingError, SafetensorError) as e:
+        raise ValueError(f'{path}: expected a file that holds tensors and nothing else. It may be damaged, or carry code, which is not run.') from e
+
 def load_original(
-    path,         # .pt or .safetensors
+    path,         # see `checkpoint_tensors`; in original naming or in that of diffusers
     model         # WanTransformer3DModel to fill
 ):
-    "Load a checkpoint in original naming into a diffusers model. A .pt file is opened without running code from it."
-    from safetensors.torch import load_file
-    if Path(path).is_dir():
-        from diffusers import WanTransformer3DModel
-        state = WanTransformer3DModel.from_pretrained(path).state_dict()
-        model.load_state_dict(from_original(state, {k: v.shape for k, v in model.state_dict().items()}))
-        return model
-    require(Path(path).is_file(), f'{path}', 'a .pt or .safetensors file, or a folder of diffusers', kind=FileNotFoundError)
-    try: state = load_file(path) if str(path).endswith('.safetensors') else torch.load(path, map_location='cpu', weights_only=True, mmap=is_zipfile(path))     # old files cannot be mapped
-    except (RuntimeError, OSError, EOFError, UnpicklingError, SafetensorError) as e: raise ValueError(f'{path}: expected a file that holds tensors and nothing else. It may be damaged, or carry code, which is not run.') from e
-    model.load_state_dict(from_original(state, {k: v.shape for k, v in model.state_dict().items()}))
+    "Load a checkpoint into a diffusers model."
+    model.load_state_dict(from_original(checkpoint_tensors(path), {k: v.shape for k, v in model.state_dict().items()}))
     return model
