@@ -28,13 +28,15 @@ plans: $(READY)
 	$(BIN)/asdvideo plan --gpus 1 --lora 64 --json data/results/plan-1-lora.json
 	$(BIN)/torchrun --standalone --nproc_per_node=2 tests/measure.py data/results/plan-measured.json
 
-study = $(BIN)/asdvideo toy --seed 10 --seeds 10 --json data/results/toy/$(1).json --points data/results/toy/$(1).safetensors $(2)
+extra = $(BIN)/asdvideo toy --seed 10 --seeds 10 --json data/results/toy/$(1).json $(2)
+study = $(call extra,$(1),$(2)) --points data/results/toy/$(1).safetensors
 toys: $(READY)
 	$(call study,ring-dmd,--world ring --arm dmd)
 	$(call study,ring-asd,--world ring --arm asd)
 	$(call study,ring-cond-score,--world ring --arm cond-score)
 	$(call study,ring-placebo,--world ring --arm placebo)
-	$(call study,ring-dmd-long,--world ring --arm dmd --set steps=600)
+	$(call extra,ring-dmd-more,--world ring --arm dmd --set critic_updates=14)
+	$(call extra,ring-asd-stronger,--world ring --arm asd --set ratio=.3)
 	$(call study,ring-real-critic,--world ring --arm real-critic)
 	$(call study,ring-dmd-1,--world ring --arm dmd --retrain 1)
 	$(call study,ring-dmd-2,--world ring --arm dmd --retrain 2)
@@ -54,12 +56,13 @@ search: $(READY)
 	$(call trial,ratio-1,--arm asd --set ratio=1.)
 	$(call trial,lr_head-.003,--arm asd --set lr_head=.003)
 	$(call trial,lr_head-.003-ratio-.3,--arm asd --set lr_head=.003 --set ratio=.3)
-	$(call trial,shared-both,--arm asd --set shared_noise=True --set shared_time=True)
+	$(call trial,shared,--arm asd --set shared_noise=True --set shared_time=True)
 	$(call trial,live,--arm asd --set live=True)
 	$(call trial,own,--arm asd --set own=True)
 	$(call trial,chain,--arm asd --set partner=chain)
 	$(call trial,only-11234,--arm asd --set only=11234)
 	$(call trial,steps-600-dmd,--arm dmd --set steps=600)
+	$(call trial,critic_updates-14-dmd,--arm dmd --set critic_updates=14)
 
 reproduce: $(READY)
 	$(BIN)/asdvideo reproduce
