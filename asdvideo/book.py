@@ -63,7 +63,7 @@ def clean(
     nb.nbformat, nb.nbformat_minor = 4, 5
     return nb
 
-# %% ../nbs/90_book.ipynb #4431d998
+# %% ../nbs/90_book.ipynb #107e02a1
 TIMES = data_path('results', 'notebooks.json')
 
 def read_times()->dict:
@@ -83,7 +83,8 @@ def contents()->str:
     times, lines = read_times(), ['| notebook | what it teaches | seconds |', '|---|---|---:|']
     for path in notebooks()[1:]:
         title, subtitle = title_of(nbformat.read(path, 4))
-        lines.append(f'| [{path.stem}]({path.name}) | **{title}.** {subtitle} | {times.get(path.stem, "?")} |')
+        if title[-1] != '?': title += '.'
+        lines.append(f'| [{path.stem}]({path.name}) | **{title}** {subtitle} | {times.get(path.stem, "?")} |')
     return '\n'.join(lines)
 
 # %% ../nbs/90_book.ipynb #919f5b2e

@@ -652,7 +652,7 @@ def ceiling_of_gaussians():
     sigma = torch.full((5, 3), .3, dtype=D)
     return error(health.gap_ceiling(one, two, x, x + .4, sigma, eps), 6 * (.7 * .4) ** 2 / (.49 * .25 + .09))
 
-# %% ../nbs/16_exact.ipynb #93307d32
+# %% ../nbs/16_exact.ipynb #35359fd5
 TINY = train.Preset(size=8, frames=4, patch=4, width=24, depth=2, heads=2)
 
 def tiny_stage(kind, **settings):
@@ -709,6 +709,7 @@ def critic_step_is_flow_matching():
         worst = max(worst, error(gradients_of(stage, 'fake', lambda: stage.follow(0, 0)), truth))
     return worst
 
+# %% ../nbs/16_exact.ipynb #cd2c7aca
 @identity("the head's gradient is that of the adversarial loss plus half gamma times both penalties; a live or own backbone gets that of the loss, a borrowed one none", '11_asd', 1e-4)
 def discriminator_step_is_its_loss():
     worst = 0.
