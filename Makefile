@@ -12,7 +12,7 @@ run: $(READY)
 	$(BIN)/python -m asdvideo.book run
 
 test: $(READY)
-	$(BIN)/python -m pytest -q --durations=8
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal --durations=8
 
 lab: $(READY)
 	$(BIN)/jupyter lab nbs
