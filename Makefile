@@ -62,6 +62,7 @@ search: $(READY)
 	$(call trial,own,--arm asd --set own=True)
 	$(call trial,chain,--arm asd --set partner=chain)
 	$(call trial,only-11234,--arm asd --set only=11234)
+	$(call trial,steps-440-dmd,--arm dmd --set steps=440)
 	$(call trial,steps-600-dmd,--arm dmd --set steps=600)
 	$(call trial,critic_updates-14-dmd,--arm dmd --set critic_updates=14)
 

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['ARMS', 'DOT', 'MARKS', 'mmd', 'two_sample', 'mode_tv', 'cross_entropies', 'measure_points', 'ToyPreset', 'Correction',
            'together', 'fresh', 'beginners', 'toy_stage', 'watched', 'play', 'draw_points', 'film_points',
-           'real_points', 'measure_student', 'study', 'column', 'interval', 'show_study', 'show_points', 'read_studies',
-           'paired', 'apart']
+           'real_points', 'real_floor', 'measure_student', 'study', 'column', 'interval', 'show_study', 'show_points',
+           'read_studies', 'paired', 'holm', 'apart']
 
 # %% ../nbs/18_gaps.ipynb #fea653b2
 import json, math
@@ -26,7 +26,7 @@ from .init import ArStage
 from .rollout import Noise, rollout
 from .teacher import TeacherStage
 from .toy import WORLDS, Ensemble, Heads, Mixture, sliced_w2
-from .train import Preset, adapted, fit
+from .train import Preset, adapted, check_settings, fit
 from .viz import animated, finish
 
 # %% ../nbs/18_gaps.ipynb #fcdddc4c
@@ -224,6 +224,14 @@ def real_points(
     "The real videos (count, f, 2, 1, 1) that students are compared with."
     return ToyPreset(name=world).world().sample(count, stream(4321, 'real'))[0]
 
+def real_floor(
+    world:str, draws:int=20, count:int=1000 # its name; sets of real videos, each with so many
+)->dict:
+    "What other real videos get, measured like a student's; means over draws."
+    law, real = WORLDS[world](), real_points(world, count)
+    rows = [measure_points(law, law.sample(count, stream(i, 'floor'))[0], real) for i in range(draws)]
+    return {k: np.round(np.mean([r[k] for r in rows], 0), 5).tolist() for k in rows[0]}
+
 MARKS = (0., .15, .3, .5, .75, 1.)      # of the training: when points are kept
 
 def measure_student(
@@ -249,7 +257,10 @@ def study(
     quiet:bool=True, **settings                  # no progress bar; see `ToyPreset` and `toy_stage`
 )->tuple[dict, torch.Tensor]:
     "Train an arm and measure it: results for JSON, and points (marks, names, 500, f, 2) of the first seed along the training."
+    require(arm in ARMS, f'arm {arm!r}', 'one of ' + ', '.join(ARMS))
     seeds, (preset, settings), device = tuple(seeds), adapted(ToyPreset(name=world), settings), pick_device(device)
+    check_settings(ARMS[arm][0], settings)
+    require(seeds, 'no seeds', 'at least one')
     require(0 <= retrain <= preset.max_steps, f'retrain={retrain}', f'0 (all step counts) to {preset.max_steps}')
     start, fake = beginners(preset, seeds, starting, device=device, quiet=quiet)
     stage = toy_stage(preset, arm, start, fake, seed=seeds[0], device=device, **{'only': retrain, **settings})
@@ -258,8 +269,7 @@ def study(
     watched(stage, keep, {round(mark * stage.steps) for mark in MARKS})
     record = fit(stage, quiet=quiet)
     keep()
-    floor = measure_points(preset.world(), *(preset.world().sample(1000, stream(s, 'floor'))[0] for s in (1, 2)))
-    result = {'world': world, 'arm': arm, 'retrain': retrain, 'settings': stage.config, 'names': names, 'marks': MARKS, 'floor': floor,
+    result = {'world': world, 'arm': arm, 'retrain': retrain, 'settings': stage.config, 'names': names, 'marks': MARKS, 'floor': real_floor(world),
               'start': measure_student(start, preset, names, seeds), 'rows': measure_student(stage.networks['student_ema'], preset, names, seeds),
               'history': record['history'], 'provenance': provenance(stage.device, seconds=round(record['seconds']))}
     return result, torch.stack(points)
@@ -310,6 +320,16 @@ def paired(
     "Mean of a - b over seeds, and the half width of its 95 % interval. (Students of a seed start alike, and see the same draws where their step counts are drawn alike.)"
     require([r['seed'] for r in a['rows'] if r['steps'] == steps] == [r['seed'] for r in b['rows'] if r['steps'] == (by or steps)], 'two studies', 'of the same seeds')
     return interval(column(a, steps, measure) - column(b, by or steps, measure))
+
+def holm(
+    differences:dict # name -> (seeds,) paired differences
+)->dict[str, float]:
+    "p values of t tests against 0, corrected for how many there are (Holm's method)."
+    from scipy.stats import ttest_1samp
+    found, highest = {}, 0.
+    for i, (p, name) in enumerate(sorted((ttest_1samp(d.numpy(), 0).pvalue.item(), name) for name, d in differences.items())):
+        found[name] = highest = max(highest, min(1., p * (len(differences) - i)))
+    return found
 
 def apart(
     a:dict, b:dict, measure:str='w2' # see `paired`

@@ -60,6 +60,7 @@ def make_paths(
     **origin            # what the paths depend on, e.g. the teacher's hash; shards of another origin are refused
 )->Path:
     "Write paths, the labels and the real clips they belong to as safetensors shards; shards that exist are kept."
+    require(count >= shard and count % shard == 0, f'count={count}', f'a multiple of {shard}, the paths in a file')
     folder, origin = Path(folder), {**origin, 'seed': seed, 'shard': shard}
     with Progress(count // shard, 'paths', quiet=quiet) as bar:
         for i in range(count // shard):
@@ -81,7 +82,7 @@ class Paths:
         folder # of shards
     ):
         files = sorted(Path(folder).glob('*.safetensors'))
-        require(files, f'{folder}', 'a folder with shards of paths', 'Run `asdvideo reproduce`, which makes them.', FileNotFoundError)
+        require(files, f'{folder}', 'a folder with shards of paths', 'Make them with `asdvideo train paths`.', FileNotFoundError)
         parts = [load_tensors(f, f'Delete {f} and run again.') for f in files]
         self.path, self.x0, self.cond = (torch.cat([p[k] for p, _ in parts]) for k in ('path', 'x0', 'cond'))
         self.origin, self.held = parts[0][1]['origin'], len(self.cond) // 16

@@ -314,7 +314,8 @@ def plan(
 )->dict:
     "GB per GPU for one video per GPU and turn, under FSDP2 with bf16 compute and fp32 shares."
     for m in (model, real or model): require(m in MODELS, f'model {m!r}', 'one of ' + ', '.join(MODELS))
-    require(gpus >= 1 and frames % chunk == 0, f'gpus={gpus}, frames={frames}, chunk={chunk}', 'at least one GPU, and frames that are a multiple of the chunk')
+    require(min(gpus, frames, chunk, rows, cols) >= 1 and frames % chunk == 0, f'gpus={gpus}, frames={frames}, chunk={chunk}, rows={rows}, cols={cols}', 'at least one of each, and frames that are a multiple of the chunk')
+    require(memory > 0 and 0 <= lora <= 1024, f'memory={memory}, lora={lora}', 'some memory, and a rank from 0 to 1024')
     preset = LatentPreset(frames=frames, chunk=chunk, rows=rows, cols=cols)
     parts = planned_bytes(planned_stage(MODELS[model], MODELS[real or model], kind, preset, lora, checkpointing), gpus)
     return {'model': model, 'real': real or model, 'kind': kind, 'gpus': gpus, 'frames': frames, 'chunk': chunk, 'latents': [rows, cols], 'lora': lora, 'checkpointing': checkpointing,

@@ -95,6 +95,12 @@ def test_a_chain_of_ones_own(own_data):
     assert main(['train', 'paths', '--device', 'cpu', *TINY, '--set=count=256', '--set=steps=4']) == 2                         # nor are old paths mixed with new ones
 
 
+def test_a_trial_does_not_replace_what_is_shipped(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv('ASDVIDEO_DATA', raising=False)
+    assert main(['train', 'teacher', '--device', 'cpu', *TINY, '--set=batch=4', '--set=steps=2', '--folder', str(tmp_path/'run')]) == 0
+    assert f'wrote {tmp_path/"run"/"weights"/"teacher.safetensors"}' in capsys.readouterr().out
+
+
 def test_train_resumes_and_restarts(own_data, capsys):
     argv = ['train', 'teacher', '--device', 'cpu', *TINY, '--set=batch=4']
     assert main([*argv, '--set=steps=4']) == 0

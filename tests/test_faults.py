@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from asdvideo.cli import main
-from asdvideo.core import load_tensors, replacing, save_json, save_tensors
+from asdvideo.core import data_path, load_tensors, replacing, save_json, save_tensors
 from asdvideo.data import MovingDigits, label_id
 from asdvideo.dit import DiT
 from asdvideo.ffe import named_schedule
@@ -115,6 +115,25 @@ def test_full_disk(tmp_path):
     (['train', 'judge', '--set', 'colour=3'], 'settings colour'),
     (['train', 'wan-dmd', '--preset', 'cuda'], '--preset cuda'),
     (['evaluate', '--n', '1'], 'n=1: expected at least 256'),
+    (['toy', '--set', 'nonsense=3'], 'settings nonsense'),
+    (['toy', '--set', 'steps=abc'], "setting steps='abc'"),
+    (['toy', '--set', 'lr=nan'], "setting lr='nan'"),
+    (['toy', '--set', 'name=kicks'], '--set name=kicks'),
+    (['toy', '--set', 'depth=two'], "setting depth='two'"),
+    (['toy', '--seeds', '0'], 'no seeds: expected at least one'),
+    (['toy', '--json', '/proc/a.json'], '/proc/a.json: could not be written'),
+    (['train', 'teacher', '--set', 'steps=0'], 'steps=0: expected'),
+    (['train', 'teacher', '--set', 'lr=-1'], 'lr=-1: expected'),
+    (['train', 'teacher', '--set', 'shift=-3'], 'shift=-3: expected'),
+    (['train', 'teacher', '--turns', '0'], 'turns=0: expected at least 1'),
+    (['train', 'dmd', '--preset', 'cuda'], 'expected that of the networks it starts from'),
+    (['train', 'paths', '--set', 'count=300'], 'count=300: expected a multiple of 256'),
+    (['train', 'paths', '--set', 'nonsense=3'], 'settings nonsense'),
+    (['plan', '--chunk', '0'], 'chunk=0'),
+    (['plan', '--memory', 'nan'], 'memory=nan'),
+    (['sample', '--guidance', '9'], '--guidance 9.0'),
+    (['sample', '--checkpoint', 'teacher', '--guidance', 'nan'], '--guidance nan'),
+    (['sample', '--checkpoint', str(data_path('weights', 'judge.safetensors'))], 'weights of another kind of network than DiT'),
 ])
 def test_command_line_says_one_line(argv, says, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
