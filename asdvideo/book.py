@@ -114,23 +114,23 @@ def build(
     save=False,    # write the cleaned, executed notebooks back
     only=(),       # stems; all if empty
     gallery=None   # for the first page, see `page`
-)->list:
-    "Execute notebooks in order, show progress, write pages and, on demand, the notebooks themselves."
+)->dict[str, float]:
+    "Execute notebooks in order, show progress, write pages and, on demand, the notebooks themselves; seconds per notebook."
     import nbformat
     chosen = [p for p in notebooks() if not only or p.stem in only]
     chosen.sort(key=lambda p: p.stem == 'index')    # last: it reports on the others
-    rows = []
+    seconds = {}
     with Progress(len(chosen), 'notebooks') as bar:
         for path in chosen:
             began = time.time()
             nb = execute(path)
-            rows.append((path.stem, *title_of(nb), time.time() - began))
+            seconds[path.stem] = time.time() - began
             if save:
                 with replacing(path) as tmp: nbformat.write(clean(nb), tmp)
-                save_json(TIMES, {**read_times(), path.stem: round(rows[-1][-1])})
+                save_json(TIMES, {**read_times(), path.stem: round(seconds[path.stem])})
             if out: page(nb, Path(out)/f'{path.stem}.html', gallery if path.stem == 'index' else None)
-            bar.step(last=f'{path.stem} {rows[-1][-1]:.0f} s')
-    return rows
+            bar.step(last=f'{path.stem} {seconds[path.stem]:.0f} s')
+    return seconds
 
 # %% ../nbs/90_book.ipynb #65a39a09
 def readme(
@@ -160,8 +160,8 @@ def main(argv=None):
     args = parser.parse_args(argv)
     out = Path('out')
     if args.what in ('run', 'save'):
-        rows = build(out/'site' if args.what == 'run' else None, args.what == 'save', args.only, out/'gallery')
-        print(f'{len(rows)} notebooks, {sum(r[-1] for r in rows):.0f} s. ' + (f'Open {out.resolve()/"site"/"index.html"}; films are in {out.resolve()/"gallery"}' if args.what == 'run' else 'Outputs are in nbs/.'))
+        seconds = build(out/'site' if args.what == 'run' else None, args.what == 'save', args.only, out/'gallery')
+        print(f'{len(seconds)} notebooks, {sum(seconds.values()):.0f} s. ' + (f'Open {out.resolve()/"site"/"index.html"}; films are in {out.resolve()/"gallery"}' if args.what == 'run' else 'Outputs are in nbs/.'))
     if args.what in ('save', 'readme') and (not args.only or 'index' in args.only or args.what == 'readme'):
         with replacing(ROOT/'README.md') as tmp: tmp.write_text(readme())
         print(f'Wrote {ROOT/"README.md"}')

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['ARMS', 'DOT', 'MARKS', 'mmd', 'two_sample', 'mode_tv', 'cross_entropies', 'measure_points', 'ToyPreset', 'Correction',
-           'together', 'fresh', 'beginners', 'toy_stage', 'watched', 'play', 'draw_points', 'film_points',
+           'together', 'fresh', 'beginners', 'arm_of', 'toy_stage', 'watched', 'play', 'draw_points', 'film_points',
            'real_points', 'real_floor', 'measure_student', 'study', 'column', 'interval', 'show_study', 'show_points',
-           'read_studies', 'paired', 'holm', 'apart']
+           'read_studies', 'paired', 'side', 'verdict', 'holm', 'apart', 'differences']
 
 # %% ../nbs/18_gaps.ipynb #fea653b2
-import json, math
+import functools, json, math
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from .causal import causal
 from .core import data_path, pick_device, provenance, randn, require, stream
 from .dit import DiT
 from .dmd import DmdStage
-from .ffe import STEP_NAMES, named_schedule
+from .ffe import STEP_NAMES, counted, named_schedule
 from .flow import v_from_x0
 from .init import ArStage
 from .rollout import Noise, rollout
@@ -140,14 +140,20 @@ def beginners(
 
 ARMS = {'dmd': (DmdStage, {}), 'asd': (AsdStage, {}), 'real-critic': (AsdStage, {'partner': 'data'}), 'placebo': (AsdStage, {'partner': 'self'}), 'cond-score': (DmdStage, {'per_step': True})}
 
+def arm_of(
+    arm:str # its name
+)->tuple[type, dict]:
+    "An arm's stage and the settings that make it what it is."
+    require(arm in ARMS, f'arm {arm!r}', 'one of ' + ', '.join(ARMS))
+    return ARMS[arm]
+
 def toy_stage(
     preset:ToyPreset, arm:str, start, fake, # one of `ARMS`; from `beginners`
     batch:int=48, steps:int=220, lr:float=3e-4, lr_fake:float=2e-3, # videos per seed; the rest see `DmdStage` and `AsdStage`
     critic_updates:int=5, critic_warmup:int=30, floor:float=.3, ema:float=.99, seed:int=0, device='cpu', **settings
 ):
     "The training of the students of all seeds at once."
-    require(arm in ARMS, f'arm {arm!r}', 'one of ' + ', '.join(ARMS))
-    kind, own = ARMS[arm]
+    kind, own = arm_of(arm)
     members = getattr(fake, 'size', 1)
     if kind is AsdStage: own = {'head': together(fresh(lambda: head_for(fake, preset.max_steps), range(seed, seed + members), 'head'), Heads), 'asd_after': critic_warmup + 10, 'calibrate': 20, **own}
     common = dict(batch=batch * members, steps=steps, lr=lr, lr_fake=lr_fake, critic_updates=critic_updates, critic_warmup=critic_warmup, floor=floor, ema=ema, guidance=1., seed=seed, device=device)
@@ -224,6 +230,7 @@ def real_points(
     "The real videos (count, f, 2, 1, 1) that students are compared with."
     return ToyPreset(name=world).world().sample(count, stream(4321, 'real'))[0]
 
+@functools.cache
 def real_floor(
     world:str, draws:int=20, count:int=1000 # its name; sets of real videos, each with so many
 )->dict:
@@ -257,9 +264,8 @@ def study(
     quiet:bool=True, **settings                  # no progress bar; see `ToyPreset` and `toy_stage`
 )->tuple[dict, torch.Tensor]:
     "Train an arm and measure it: results for JSON, and points (marks, names, 500, f, 2) of the first seed along the training."
-    require(arm in ARMS, f'arm {arm!r}', 'one of ' + ', '.join(ARMS))
     seeds, (preset, settings), device = tuple(seeds), adapted(ToyPreset(name=world), settings), pick_device(device)
-    check_settings(ARMS[arm][0], settings)
+    check_settings(arm_of(arm)[0], settings)
     require(seeds, 'no seeds', 'at least one')
     require(0 <= retrain <= preset.max_steps, f'retrain={retrain}', f'0 (all step counts) to {preset.max_steps}')
     start, fake = beginners(preset, seeds, starting, device=device, quiet=quiet)
@@ -304,7 +310,7 @@ def show_points(
 ):
     "What the first seed's student makes with every step count, after the training."
     truth = real_points(result['world'], 1000)
-    draw_points({f'{n} step' + 's' * (n != '1'): x[..., None, None] for n, x in zip(result['names'], points[-1])}, path=path, truth=truth)
+    draw_points({counted(n): x[..., None, None] for n, x in zip(result['names'], points[-1])}, path=path, truth=truth)
 
 # %% ../nbs/18_gaps.ipynb #bb883da5
 def read_studies(
@@ -321,6 +327,18 @@ def paired(
     require([r['seed'] for r in a['rows'] if r['steps'] == steps] == [r['seed'] for r in b['rows'] if r['steps'] == (by or steps)], 'two studies', 'of the same seeds')
     return interval(column(a, steps, measure) - column(b, by or steps, measure))
 
+def side(
+    mean:float, half:float # from `interval`
+)->int:
+    "On which side of 0 the interval lies: -1, 1, or 0 where it holds 0."
+    return (mean > half) - (mean < -half)
+
+def verdict(
+    mean:float, half:float # of a difference of distances to the truth
+)->str:
+    "The same in words."
+    return {-1: 'closer to the truth', 0: 'no sure difference', 1: 'further away'}[side(mean, half)]
+
 def holm(
     differences:dict # name -> (seeds,) paired differences
 )->dict[str, float]:
@@ -335,5 +353,11 @@ def apart(
     a:dict, b:dict, measure:str='w2' # see `paired`
 )->tuple[list[str], list[str]]:
     "The step counts at which a is surely below b, and those at which it is above: the interval excludes 0."
-    found = {n: paired(a, b, n, measure) for n in STEP_NAMES}
-    return [n for n, (mean, half) in found.items() if mean < -half], [n for n, (mean, half) in found.items() if mean > half]
+    where = {n: side(*paired(a, b, n, measure)) for n in STEP_NAMES}
+    return [n for n in where if where[n] < 0], [n for n in where if where[n] > 0]
+
+def differences(
+    a:dict, b:dict, measure:str='w2', ns=STEP_NAMES # see `paired`
+)->str:
+    "A line of text: a - b at every step count, over seeds; a star where the 95 % interval excludes 0."
+    return '  '.join('{:>2}: {:+.3f} ±{:.3f}{}'.format(n, *d, '*' if side(*d) else ' ') for n in ns for d in [paired(a, b, n, measure)])

@@ -6,9 +6,10 @@ import imageio.v3 as iio
 import pytest
 import torch
 
+from asdvideo import core
 from asdvideo.chain import CHECKPOINTS, gate, load
 from asdvideo.cli import main
-from asdvideo.core import ROOT, load_tensors
+from asdvideo.core import ROOT, data_path, load_tensors
 from asdvideo.ffe import STEP_NAMES
 
 TINY = [f'--set={s}' for s in ('size=16', 'frames=4', 'width=16', 'depth=2', 'heads=1')]
@@ -97,8 +98,11 @@ def test_a_chain_of_ones_own(own_data):
 
 def test_a_trial_does_not_replace_what_is_shipped(tmp_path, capsys, monkeypatch):
     monkeypatch.delenv('ASDVIDEO_DATA', raising=False)
+    (tmp_path/'data').mkdir(); (tmp_path/'data'/'digits.npz').symlink_to(data_path('digits.npz'))
+    monkeypatch.setattr(core, 'ROOT', tmp_path)          # so that a mistake could not harm the real ones
     assert main(['train', 'teacher', '--device', 'cpu', *TINY, '--set=batch=4', '--set=steps=2', '--folder', str(tmp_path/'run')]) == 0
     assert f'wrote {tmp_path/"run"/"weights"/"teacher.safetensors"}' in capsys.readouterr().out
+    assert not (tmp_path/'data'/'weights').exists()
 
 
 def test_train_resumes_and_restarts(own_data, capsys):

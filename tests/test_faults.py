@@ -129,6 +129,7 @@ def test_full_disk(tmp_path):
     (['train', 'dmd', '--preset', 'cuda'], 'expected that of the networks it starts from'),
     (['train', 'paths', '--set', 'count=300'], 'count=300: expected a multiple of 256'),
     (['train', 'paths', '--set', 'nonsense=3'], 'settings nonsense'),
+    (['train', 'paths', '--set', 'count=abc'], "setting count='abc'"),
     (['plan', '--chunk', '0'], 'chunk=0'),
     (['plan', '--memory', 'nan'], 'memory=nan'),
     (['sample', '--guidance', '9'], '--guidance 9.0'),
