@@ -1,6 +1,8 @@
 "Settings of the site: `sphinx-build nbs out/site`, or `make run`, which also executes the notebooks."
 import inspect
 
+from docutils.nodes import SkipNode
+
 from asdvideo import __version__, book
 from asdvideo.settings import Settings
 
@@ -35,8 +37,11 @@ html_title = 'asdvideo'
 html_show_search_summary = False        # a summary would be fetched, which a page from disk may not do
 html_show_sphinx = False
 html_math_renderer = 'mathml'
+html_static_path = ['_static']
+html_css_files = ['book.css']
+html_context = {'default_mode': 'auto'}
 html_theme_options = {
-    'show_navbar_depth': 1, 'home_page_in_toc': True, 'use_download_button': True, 'use_fullscreen_button': False,
+    'navbar_persistent': [], 'show_navbar_depth': 1, 'home_page_in_toc': True, 'use_download_button': True, 'use_fullscreen_button': False,
     'show_toc_level': 2, 'pygments_light_style': 'default', 'pygments_dark_style': 'monokai',
 }
 
@@ -62,19 +67,13 @@ def read_docstring(app, what, name, obj, options, lines):
 def inline(self, node):
     "Draw an equation in a line."
     self.body.append(book.equation(node.astext()))
-    raise_skip()
+    raise SkipNode
 
 
 def block(self, node):
     "Draw an equation on a line of its own."
     self.body.append(f'<div class="math">{book.equation(node.astext(), block=True)}</div>')
-    raise_skip()
-
-
-def raise_skip():
-    "Tell Sphinx that the text of the equation has been written."
-    from docutils.nodes import SkipNode
-    raise SkipNode
+    raise SkipNode      # the text has been written
 
 
 def setup(app):
