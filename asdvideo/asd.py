@@ -66,8 +66,8 @@ class AdversarialWeight(nn.Module):
     """Weighs the adversarial gradient by its length.
 
     ratio: wanted length of the weighted adversarial gradient over that of distribution matching.
-    kind: "measured": from the mean of both lengths over the first videos, and fixed afterwards; "following": from running
-        averages of both lengths, always.
+    kind: "measured": from the mean of both lengths over the first videos, and fixed afterwards; "following": from
+        running averages of both lengths, always.
     videos: how many videos to measure before the push begins.
     cap: no video is pushed further than this times the root mean square of what is wanted.
     members: networks of an ensemble; each has a weight of its own.
@@ -77,7 +77,7 @@ class AdversarialWeight(nn.Module):
     decay = .98
     "of the running averages of squared lengths, per update"
     lowest = .1
-    "the adversarial length is never taken for less than this times the longest running average, so that noise is not amplified"
+    "the adversarial length counts for at least this times its longest running average, so that noise is not amplified"
 
     def __init__(self, ratio: float, kind: str, videos: int, cap: float = 3., members: int = 1) -> None:
         super().__init__()
@@ -139,9 +139,10 @@ class AsdSettings(DmdSettings):
 
     ratio: float = setting(.1, 'length of the adversarial gradient over that of distribution matching', high=1000)
     weight: str = setting('measured', 'how the weight is found', choices=WEIGHTS)
-    calibrate: int = setting(20, "updates of the student that measure both gradients before the adversarial one joins", low=1)
+    calibrate: int = setting(20, 'updates of the student that measure both gradients before the push begins', low=1)
     target: str = setting(
-        'next', 'the real side of n steps: n + 1 steps, N steps, real clips, n + 1 steps and clips for N, or n again (placebo)',
+        'next',
+        'the real side of n steps: n + 1 steps, N steps, real clips, n + 1 steps and clips for N, or n again (placebo)',
         choices=TARGETS,
     )
     gamma: float = setting(.05, 'of the penalty on slopes (R1 and R2); 0: none', high=1e6)
@@ -160,7 +161,14 @@ class AsdStage(DmdStage):
     settings: AsdSettings
 
     def __init__(
-        self, settings: AsdSettings, student: Denoiser, teacher: Denoiser, fake_score: Denoiser, head: DiscriminatorHead, *args: Any, **shared: Any
+        self,
+        settings: AsdSettings,
+        student: Denoiser,
+        teacher: Denoiser,
+        fake_score: Denoiser,
+        head: DiscriminatorHead,
+        *args: Any,
+        **shared: Any,
     ) -> None:
         super().__init__(settings, student, teacher, fake_score, *args, **shared)
         self.comes_from(head=head)
@@ -168,7 +176,8 @@ class AsdStage(DmdStage):
         require(self.pairs, f'counts={settings.counts}', 'a step count that has another side')
         self.head = self.learner('head', head, settings.head)
         members, measured = student.members, settings.calibrate * settings.batch // student.members
-        self.weight = AdversarialWeight(settings.ratio, settings.weight, measured, members=members).to(self.runtime.device)
+        weight = AdversarialWeight(settings.ratio, settings.weight, measured, members=members)
+        self.weight = weight.to(self.runtime.device)
         self.parts['weight'] = self.weight
         self.lengths: list[Tensor] = []
 
@@ -258,9 +267,8 @@ class AsdStage(DmdStage):
                 here = self.features(batch.noised, batch.sigma, batch.condition)
             there = self.features(batch.noised + delta * xi, batch.sigma, batch.condition)
             before, after = self.logits(here, batch.videos), self.logits(there, batch.videos)
-            both = [
-                slope_finite(before[s][:, n - 1], after[s][:, n - 1], delta).mean() for n, pair in self.pairs.items() for s in (n, pair)
-            ]
+            sides = [(n, side) for n, pair in self.pairs.items() for side in (n, pair)]
+            both = [slope_finite(before[s][:, n - 1], after[s][:, n - 1], delta).mean() for n, s in sides]
         return 2 * torch.stack(both).mean()
 
     def student_gradients(self, draws: Draws, batch: Rollouts, n: int) -> Logs:

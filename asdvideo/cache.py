@@ -98,7 +98,8 @@ class ValueCache(KVCache):
 class RingCache(KVCache):
     """A cache in memory that is taken once and written in place; for passes without gradients.
 
-    layout: of the network. Its window must hold whole chunks; without a window, `frames` says how much memory is needed.
+    layout: of the network. Its window must hold whole chunks; without a window, `frames` says how much memory is
+        needed.
     frames: of the longest video, if the layout has no window.
     Raises AsdError if neither a window nor a length is given, or chunks do not fit.
     """
@@ -162,5 +163,6 @@ class RingCache(KVCache):
         tokens = x.shape[2] // frames
         begin = self.slot() * tokens
         fits = room.shape[:2] == x.shape[:2] and room.shape[3] == x.shape[3] and tokens * self.size == room.shape[2]
-        require(fits, f'keys {tuple(x.shape)} for a ring of {tuple(room.shape)}', 'videos of one size', 'Make a new ring.')
+        given = f'keys {tuple(x.shape)} for a ring of {tuple(room.shape)}'
+        require(fits, given, 'videos of one size', 'Make a new ring.')
         room[:, :, begin:begin + x.shape[2]] = x

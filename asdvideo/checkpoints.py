@@ -33,7 +33,8 @@ def half(name: str, tensor: Tensor) -> Tensor:
     if not tensor.is_floating_point():
         return tensor
     small = tensor.half()
-    require(small.isfinite().all(), f'weight {name}', 'finite numbers below 65,504', 'The training has failed; lower the learning rate.')
+    remedy = 'The training has failed; lower the learning rate.'
+    require(small.isfinite().all(), f'weight {name}', 'finite numbers below 65,504', remedy)
     return small
 
 
@@ -68,7 +69,8 @@ def build_network(description: dict) -> nn.Module:
     description: from `describe_network`.
     Raises AsdError if it describes no network.
     """
-    require(isinstance(description, dict) and {'kind', 'config'} <= description.keys(), 'the description', 'that of a network')
+    fits = isinstance(description, dict) and {'kind', 'config'} <= description.keys()
+    require(fits, 'the description', 'that of a network')
     kind = description['kind']
     require(kind in ('transformer', 'head'), f'network of kind {kind!r}', 'transformer or head')
     if kind == 'head':
@@ -89,7 +91,8 @@ def load_network(path: str | Path, device: str | torch.device | None = None) -> 
     """
     remedy = 'If it is shipped with asdvideo, install it again, or run `git checkout data`.'
     tensors, description = load_tensors(path, remedy)
-    wrong = [n for n, t in tensors.items() if not t.is_floating_point() or t.dtype not in (torch.float16, torch.float32)]
+    allowed = (torch.float16, torch.float32)
+    wrong = [name for name, tensor in tensors.items() if tensor.dtype not in allowed]
     require(not wrong, f'{path}: weights {", ".join(wrong[:3])}', 'fp16 or fp32 numbers', remedy)
     bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
     require(not bad, f'{path}: weights {", ".join(bad[:3])}', 'finite numbers', remedy)
@@ -98,6 +101,7 @@ def load_network(path: str | Path, device: str | torch.device | None = None) -> 
     wanted = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     different = sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
-    require(not different, f'{path}: weights {", ".join(different[:3])}', 'the weights that its description needs', remedy)
+    names = ', '.join(different[:3])
+    require(not different, f'{path}: weights {names}', 'the weights that its description needs', remedy)
     net.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
     return net.to(pick_device(device)).eval().requires_grad_(False), description

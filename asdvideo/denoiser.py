@@ -145,7 +145,9 @@ class CausalLayout:
         return _mask(self, frames, str(device)) if self.causal else None
 
     def forcing_mask(self, frames: int, device: torch.device | str = 'cpu') -> Tensor:
-        """The mask for teacher forcing over [clean frames, noisy frames]: a noisy chunk sees itself and earlier clean chunks.
+        """The mask for teacher forcing over [clean frames, noisy frames].
+
+        A noisy chunk sees itself and earlier clean chunks.
 
         frames: of the video.
         device: of the mask.

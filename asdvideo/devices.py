@@ -20,7 +20,8 @@ from .errors import check_choice, require
 def pick_device(name: str | torch.device | None = None) -> torch.device:
     """The device to run on.
 
-    name: "cuda", "cuda:1", "mps", "cpu", "meta", or a torch.device; None: what ASDVIDEO_DEVICE names, else the best there is.
+    name: "cuda", "cuda:1", "mps", "cpu", "meta", or a torch.device; None: what ASDVIDEO_DEVICE names, else the best
+        there is.
     Raises AsdError if it is not there.
     """
     text = str(name) if name is not None else os.environ.get('ASDVIDEO_DEVICE') or None
@@ -30,7 +31,8 @@ def pick_device(name: str | torch.device | None = None) -> torch.device:
         return torch.device(have[0])
     kind, _, index = text.partition(':')
     known = kind in (*have, 'meta')
-    placed = not index or (kind == 'cuda' and index.isascii() and index.isdigit() and int(index) < torch.cuda.device_count())
+    number = index.isascii() and index.isdigit()
+    placed = not index or (kind == 'cuda' and number and int(index) < torch.cuda.device_count())
     require(known and placed, f'device {text!r}', 'one of ' + ', '.join(have), 'Leave it out to take the best one.')
     return torch.device(text)
 

@@ -37,7 +37,8 @@ def load_digits(part: str = 'train') -> tuple[Tensor, Tensor]:
     """
     check_choice('part', part, PARTS)
     path = data_path('digits.npz')
-    require(path.is_file(), f'{path}', 'the file of digits', 'Run from a checkout, or set ASDVIDEO_DATA to its data folder.')
+    remedy = 'Run from a checkout, or set ASDVIDEO_DATA to its data folder.'
+    require(path.is_file(), f'{path}', 'the file of digits', remedy)
     with np.load(path, allow_pickle=False) as file:
         mine = file['part'] == PARTS.index(part)
         images, digits = file['images'][mine], file['labels'][mine]
@@ -107,7 +108,8 @@ class SteeredDigits(World):
         self.shape = (frames, 1, size, size)
         self.sprite = round(size * 14 / 24)
         self.room = float(size - self.sprite)
-        require(settings.slow <= settings.fast < self.room, f'slow={settings.slow}, fast={settings.fast}', f'slow <= fast < {self.room}')
+        given = f'slow={settings.slow}, fast={settings.fast}'
+        require(settings.slow <= settings.fast < self.room, given, f'slow <= fast < {self.room}')
         images, self.digits = load_digits(part)
         box = images[:, None, 3:25, 3:25]
         resized = torch.nn.functional.interpolate(box, (self.sprite, self.sprite), mode='bilinear', antialias=True)
@@ -133,11 +135,19 @@ class SteeredDigits(World):
         return self.follow(place, turns, directions, speeds, cuts, digits, images)
 
     def follow(
-        self, place: Tensor, turns: Tensor, directions: Tensor, speeds: Tensor, cuts: Tensor, digits: Tensor, images: Tensor
+        self,
+        place: Tensor,
+        turns: Tensor,
+        directions: Tensor,
+        speeds: Tensor,
+        cuts: Tensor,
+        digits: Tensor,
+        images: Tensor,
     ) -> Track:
         """The clips that these events make, from a place (b, 2) and one column per chunk of the rest, (b, chunks).
 
-        The first chunk always takes its direction, speed and digit from the columns; later ones if `turns` or `cuts` says so.
+        The first chunk always takes its direction, speed and digit from the columns; later ones if `turns` or `cuts`
+        says so.
         """
         direction, speed, digit, image = directions[:, 0], speeds[:, 0], digits[:, 0], images[:, 0]
         rows: list[tuple[Tensor, ...]] = []
@@ -180,7 +190,9 @@ class SteeredDigits(World):
         return self.hide(Condition(labels=labels.to(draws.device)), draws)
 
     def hide(self, condition: Condition, draws: Draws) -> Condition:
-        """Leave labels open. The digit is open in 30 % of the clips. The direction is open in 30 % of the clips, and in further
+        """Leave labels open.
+
+        The digit is open in 30 % of the clips. The direction is open in 30 % of the clips, and in further
         20 % in about half of the chunks."""
         chunks = self.settings.frames // self.settings.chunk
         condition = hide_rows(condition, draws.uniform() < .3, kinds=[0])
@@ -192,7 +204,8 @@ class SteeredDigits(World):
 def ask(text: str, frames: int, chunk: int = 2) -> Condition:
     """The condition that a text asks for, for one video.
 
-    text: "7,right"; either may be left out: "7", "right", "". Directions for successive chunks are joined by +: "7,right+up+left"; the last one goes on.
+    text: "7,right"; either may be left out: "7", "right", "". Directions for successive chunks are joined by +:
+        "7,right+up+left"; the last one goes on.
     frames: of the video.
     chunk: frames per chunk.
     Returns labels (1, frames, 2). Raises AsdError for anything else.
@@ -201,7 +214,8 @@ def ask(text: str, frames: int, chunk: int = 2) -> Condition:
     digits = [word for word in words if word in list('0123456789')]
     ways = [word.split('+') for word in words if all(way in DIRECTIONS for way in word.split('+'))]
     fits = len(words) <= 2 and len(digits) <= 1 and len(ways) <= 1 and len(digits) + len(ways) == len(words)
-    require(fits, f'label {str(text)[:60]!r}', 'a digit, a direction of ' + ', '.join(DIRECTIONS) + ', or both', 'For example 7,right.')
+    allowed = 'a digit, a direction of ' + ', '.join(DIRECTIONS) + ', or both'
+    require(fits, f'label {str(text)[:60]!r}', allowed, 'For example 7,right.')
     digit = int(digits[0]) if digits else OPEN
     turns = [DIRECTIONS.index(way) for way in ways[0]] if ways else [OPEN]
     directions = [turns[min(i // chunk, len(turns) - 1)] for i in range(frames)]
@@ -217,6 +231,7 @@ def describe(condition: Condition) -> list[str]:
     for row in condition.labels.tolist():
         digit = '' if row[0][0] == OPEN else str(row[0][0])
         ways = [DIRECTIONS[way] if way != OPEN else 'free' for _, way in row]
-        path = '' if all(way == 'free' for way in ways) else '+'.join(way for i, way in enumerate(ways) if i == 0 or ways[i - 1] != way)
+        turns = [way for i, way in enumerate(ways) if i == 0 or ways[i - 1] != way]
+        path = '' if turns == ['free'] else '+'.join(turns)
         names.append(','.join(part for part in (digit, path) if part) or 'free')
     return names

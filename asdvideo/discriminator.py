@@ -150,6 +150,7 @@ def slope_finite(here: Tensor, there: Tensor, delta: float = .01) -> Tensor:
     there: (b,) logits at the inputs plus delta times standard normal noise.
     delta: length of the step.
     Returns (b,): its mean over directions is the squared norm of the gradient.
-    Source: APT, `gan.py` in Self-Forcing. Both evaluations must be made in fp32: bf16 rounding is larger than the difference.
+    Both evaluations must be made in fp32: bf16 rounding is larger than the difference.
+    Source: APT, `gan.py` in Self-Forcing.
     """
     return ((there - here) / delta).square()

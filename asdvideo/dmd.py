@@ -99,9 +99,8 @@ class Rollouts:
     def told(self) -> dict[Any, Condition]:
         "The conditions with the step counts of the videos; 0 for those that no student made."
         videos = self.videos
-        return {
-            n: c.told(n if isinstance(n, int) else 0, len(videos[n]), videos[n].device) for n, c in self.conditions.items()
-        }
+        counts = {n: n if isinstance(n, int) else 0 for n in videos}
+        return {n: c.told(counts[n], len(videos[n]), videos[n].device) for n, c in self.conditions.items()}
 
 
 class DmdStage(Stage):
@@ -110,7 +109,8 @@ class DmdStage(Stage):
     settings: see `DmdSettings`.
     student: the initialised causal student.
     teacher: the bidirectional teacher; it stays as it is.
-    fake_score: where the fake score starts, usually the teacher; it needs a step embedding if it is told the step count.
+    fake_score: where the fake score starts, usually the teacher; it needs a step embedding if it is told the step
+        count.
     world: says what is asked for and how large the videos are.
     step_list: the student's noise levels.
     shared: see `Stage`.
@@ -134,7 +134,8 @@ class DmdStage(Stage):
         self.world, self.step_list = world, step_list
         self.config['step_list'] = step_list.record()
         largest = max(settings.counts)
-        require(largest <= step_list.count, f'counts={settings.counts}', f'at most {step_list.count}, the length of the list')
+        allowed = f'at most {step_list.count}, the length of the list'
+        require(largest <= step_list.count, f'counts={settings.counts}', allowed)
         self.real_score = Guided(self.place(frozen(teacher)), settings.guidance)
         self.student = self.learner('student', student, settings.student, since=settings.wait)
         self.fake_score = self.learner('fake_score', fake_score, settings.fake_score)
@@ -162,8 +163,8 @@ class DmdStage(Stage):
 
     def levels_and_noise(self, draws: Draws, rows: int = 1) -> tuple[Tensor, Tensor]:
         "A random noise level for every video, and noise, for `rows` sets of videos one below the other."
-        frames = self.world.shape[0]
-        pairs = [(draw_sigma(draws, frames, self.step_list.shift), draws.normal(*self.world.shape)) for _ in range(rows)]
+        shape, shift = self.world.shape, self.step_list.shift
+        pairs = [(draw_sigma(draws, shape[0], shift), draws.normal(*shape)) for _ in range(rows)]
         return self.cat([sigma for sigma, _ in pairs]), self.cat([eps for _, eps in pairs])
 
     def cat(self, batches: Sequence[Tensor]) -> Tensor:

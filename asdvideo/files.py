@@ -204,8 +204,9 @@ PACKAGE = Path(__file__).resolve().parent if '__file__' in globals() else Path.c
 
 
 def data_path(*parts: str) -> Path:
-    """A path in the data folder: the one that ASDVIDEO_DATA names, else the checkout's, else the one inside the package.
+    """A path in the data folder.
 
+    The folder is the one that ASDVIDEO_DATA names, else the checkout's, else the one inside the package.
     parts: below the folder.
     """
     checkout = PACKAGE.parent/'data'
@@ -223,7 +224,8 @@ def revision() -> str:
         return version
 
     def git(*words: str) -> str:
-        return subprocess.run(['git', '-C', str(root), *words], capture_output=True, text=True, check=True).stdout.strip()
+        command = ['git', '-C', str(root), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
         return git('rev-parse', '--short=12', 'HEAD') + ('+' if git('status', '--porcelain', '-uno') else '')

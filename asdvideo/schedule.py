@@ -40,7 +40,9 @@ class StepList(Settings):
 
     count: int = setting(4, 'N: the largest number of steps', low=1, high=1000)
     shift: float = setting(1., 'timestep shift of the levels, see shift_sigma', low=1e-3, high=1e3)
-    reading: str = setting('truncated', 'n < N steps: the first n levels, or levels spread over the list', choices=READINGS)
+    reading: str = setting(
+        'truncated', 'n < N steps: the first n levels, or levels spread over the list', choices=READINGS
+    )
 
     @property
     def levels(self) -> tuple[float, ...]:
@@ -94,7 +96,8 @@ class Schedule:
         digits = all(n.isascii() and n.isdigit() and 1 <= int(n[:9]) <= steps.count for n in numbers)
         starred = not name.endswith('*') or len(numbers) == 1
         allowed = f'1 to {steps.count}, such a number with a star, or numbers for each chunk'
-        require(digits and starred and len(numbers) <= 100_000, f'steps {name[:40]!r}', allowed, 'For example 1* or 4,1,1,1.')
+        fits = digits and starred and len(numbers) <= 100_000
+        require(fits, f'steps {name[:40]!r}', allowed, 'For example 1* or 4,1,1,1.')
         levels = tuple(steps.take(int(n)) for n in numbers)
         if name.endswith('*'):
             levels = (steps.levels, *levels)

@@ -28,8 +28,8 @@ def setting(
     high: the largest number that is allowed; None: no limit.
     choices: the texts that are allowed.
     """
-    facts = {'help': help, 'low': 0 if low is None else low, 'high': math.inf if high is None else high, 'choices': choices}
-    return field(default=default, metadata=facts)
+    low, high = 0 if low is None else low, math.inf if high is None else high
+    return field(default=default, metadata={'help': help, 'low': low, 'high': high, 'choices': choices})
 
 
 @dataclass(frozen=True)

@@ -147,10 +147,13 @@ class Learner:
     since: the step at which its learning rate begins to rise.
     """
 
-    def __init__(self, model: nn.Module, settings: LearnerSettings, steps: int, members: int = 1, since: int = 0) -> None:
+    def __init__(
+        self, model: nn.Module, settings: LearnerSettings, steps: int, members: int = 1, since: int = 0
+    ) -> None:
         self.model, self.settings, self.steps, self.members, self.since = model, settings, steps, members, since
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-        matrices = [p for name, p in named if settings.muon and 'blocks.' in name and p.dim() == 2 and min(p.shape) > 16]
+        inside = [p for name, p in named if settings.muon and 'blocks.' in name]
+        matrices = [p for p in inside if p.dim() == 2 and min(p.shape) > 16]
         chosen = set(map(id, matrices))
         rest = [p for _, p in named if id(p) not in chosen]
         betas = (settings.beta1, settings.beta2)
@@ -404,7 +407,8 @@ def save_state(stage: Stage, path: Path, record: dict) -> None:
     remedy = 'The last saved state is untouched. Try a lower learning rate.'
     require(not bad, f'step {record["done"]}: {len(bad)} tensors that are not finite', 'finite weights', remedy)
     if stage.group.rank == 0:
-        description = {'config': stage.config, 'skeleton': skeleton, 'record': record, 'threads': torch.get_num_threads()}
+        threads = torch.get_num_threads()
+        description = {'config': stage.config, 'skeleton': skeleton, 'record': record, 'threads': threads}
         save_tensors(path, tensors, description)
 
 
@@ -427,7 +431,8 @@ def resume(stage: Stage, path: Path) -> dict:
     require(not different, f'the run in {path.parent}', 'the settings it was started with', remedy)
     record = description['record']
     done = record.get('done') if isinstance(record, dict) else None
-    require(isinstance(done, int) and 0 <= done <= stage.settings.steps, f'{path}: done={done}', 'steps of this training', again)
+    fits = isinstance(done, int) and 0 <= done <= stage.settings.steps
+    require(fits, f'{path}: done={done}', 'steps of this training', again)
     try:
         stage.load(unflatten(tensors, description['skeleton']))
     except (KeyError, TypeError, ValueError, RuntimeError, StopIteration) as error:
@@ -531,7 +536,8 @@ def _fit(
     last = steps if stop_after is None else min(steps, stop_after)
     window = [{name: torch.tensor(value) for name, value in logs.items()} for logs in record.pop('window', [])]
     began, saved = time.time() - record['seconds'], time.time()
-    bar = tqdm(total=steps, initial=record['done'], desc=stage.name, mininterval=1, disable=quiet or stage.group.rank > 0)
+    silent = quiet or stage.group.rank > 0
+    bar = tqdm(total=steps, initial=record['done'], desc=stage.name, mininterval=1, disable=silent)
 
     def save() -> None:
         if path:
@@ -559,5 +565,6 @@ def _fit(
                 saved = time.time()
         save()
         if asked:
-            raise Stopped(f'{stage.name}: stopped by {asked[0]} after step {record["done"]} of {steps}; everything is saved.')
+            where = f'after step {record["done"]} of {steps}'
+            raise Stopped(f'{stage.name}: stopped by {asked[0]} {where}; everything is saved.')
     return record

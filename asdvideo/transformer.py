@@ -24,7 +24,9 @@ from .settings import Settings, setting
 # %% ../nbs/14_transformer.ipynb #04757de2
 @lru_cache(maxsize=256)
 @torch.inference_mode(False)
-def rotary_table(start: int, frames: int, rows: int, cols: int, pairs: int, device: str = 'cpu') -> tuple[Tensor, Tensor]:
+def rotary_table(
+    start: int, frames: int, rows: int, cols: int, pairs: int, device: str = 'cpu'
+) -> tuple[Tensor, Tensor]:
     """Cosines and sines of the angle of every token and channel pair.
 
     start: time of the first frame.
@@ -33,7 +35,8 @@ def rotary_table(start: int, frames: int, rows: int, cols: int, pairs: int, devi
     cols: patches beside each other in a frame.
     pairs: channel pairs per head.
     device: of the result.
-    Returns two fp32 tensors (frames * rows * cols, pairs). Source: Wan2.1's split of the pairs, base 10,000 on each axis.
+    Returns two fp32 tensors (frames * rows * cols, pairs).
+    Source: Wan2.1's split of the pairs, base 10,000 on each axis.
     """
     axes = torch.arange(start, start + frames), torch.arange(rows), torch.arange(cols)
     places = torch.cartesian_prod(*(axis.double() for axis in axes))
@@ -189,7 +192,8 @@ class NetworkConfig(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.size % self.patch == 0, f'size={self.size}, patch={self.patch}', 'a size that is a multiple of patch')
+        given = f'size={self.size}, patch={self.patch}'
+        require(self.size % self.patch == 0, given, 'a size that is a multiple of patch')
         fits = self.width % (2 * self.heads) == 0
         require(fits, f'width={self.width}, heads={self.heads}', 'a width that is a multiple of 2 * heads')
 
@@ -242,7 +246,8 @@ class VideoTransformer(Denoiser):
         check_shape('sigma', sigma, *xt.shape[:2])
         if condition.labels is not None:
             wanted = (*xt.shape[:2], len(c.labels))
-            require(condition.labels.shape == wanted, f'labels {tuple(condition.labels.shape)}', f'{wanted}, per frame and kind')
+            found = tuple(condition.labels.shape)
+            require(found == wanted, f'labels {found}', f'{wanted}, per frame and kind')
         if condition.steps is not None:
             require(c.steps, 'a condition with a step count', 'none', 'This network was made without a step embedding.')
 
@@ -257,7 +262,9 @@ class VideoTransformer(Denoiser):
         side = self.config.size // self.config.patch
         return rotary_table(start, frames, side, side, self.config.width // self.config.heads // 2, str(device))
 
-    def inputs(self, xt: Tensor, sigma: Tensor, condition: Condition, start: int) -> tuple[Tensor, Tensor, Tensor, tuple]:
+    def inputs(
+        self, xt: Tensor, sigma: Tensor, condition: Condition, start: int
+    ) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor]]:
         "Tokens (b, f, s, width), vector per frame (b, f, width), modulation (b, f, 6, width), rotary table."
         e = self.condition_frames(sigma, condition)
         modulation = self.modulate(e).unflatten(-1, (6, -1))
@@ -283,7 +290,8 @@ class VideoTransformer(Denoiser):
         if clean is not None:
             require(cache is None, 'clean together with a cache', 'one of them')
             mask = self.layout.forcing_mask(frames, xt.device)
-            first, _, modulation_clean, _ = self.inputs(check_like('clean', clean, xt), torch.zeros_like(sigma), condition, 0)
+            check_like('clean', clean, xt)
+            first, _, modulation_clean, _ = self.inputs(clean, torch.zeros_like(sigma), condition, 0)
             x, modulation = torch.cat([first, x], 1), torch.cat([modulation_clean, modulation], 1)
             rotary = tuple(table.repeat(2, 1) for table in rotary)
         elif cache is None:
@@ -298,7 +306,7 @@ class VideoTransformer(Denoiser):
         return x[:, -frames:], e, kept
 
     def velocity(self, x: Tensor, e: Tensor, xt: Tensor, sigma: Tensor) -> Tensor:
-        "From the last tokens (b, f, s, width) and the vector per frame to the clean video, and from there to the velocity."
+        "The velocity from the last tokens (b, f, s, width) and the vector per frame, by way of the clean video."
         p, side = self.config.patch, self.config.size // self.config.patch
         shift, scale = self.modulate_last(e)[..., None, :].chunk(2, dim=-1)
         pixels = self.unembed(F.layer_norm(x, x.shape[-1:]) * (1 + scale) + shift)

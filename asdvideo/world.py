@@ -67,7 +67,8 @@ class Clips(World):
         self.shape = tuple(video.shape[1:])
         if labels_of is not None:
             fits = labels_of.dim() == 2 and len(labels_of) == len(video) and not labels_of.is_floating_point()
-            require(fits and labels_of.min() >= 0, f'labels {tuple(labels_of.shape)}', '(i, kinds) whole numbers from 0')
+            given = f'labels {tuple(labels_of.shape)}'
+            require(fits and labels_of.min() >= 0, given, '(i, kinds) whole numbers from 0')
             self.labels = tuple((labels_of.max(0).values + 1).tolist())
 
     def sample(self, draws: Draws) -> tuple[Tensor, Condition]:
