@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from .errors import check_int, require
 
 # %% auto #0
-__all__ = ['Condition', 'cat_rows', 'split_rows', 'join_conditions', 'CausalLayout', 'Cache', 'Denoiser']
+__all__ = ['Condition', 'cat_rows', 'split_rows', 'join_conditions', 'CausalLayout', 'Cache', 'Denoiser', 'EvidenceCache',
+           'ClipDenoiser']
 
-# %% ../nbs/12_denoiser.ipynb #d6d7e0e9
+# %% ../nbs/12_denoiser.ipynb #77e5072b
 @dataclass(frozen=True)
 class Condition:
     """What a model is told about a batch of videos. Whatever is None is not told.
@@ -57,7 +58,7 @@ class Condition:
         "The condition that also says how many steps the student took."
         return replace(self, steps=torch.full((batch,), steps, device=device))
 
-
+# %% ../nbs/12_denoiser.ipynb #5f08f3b3
 def cat_rows(batches: Sequence[Tensor], members: int = 1) -> Tensor:
     """Several batches as one, one below the other; for an ensemble, below each other within the part of each member.
 
@@ -229,3 +230,71 @@ class Denoiser(nn.Module):
         sigma: (b, k) noise levels of the chunk; None: it is clean, all are 0.
         """
         raise NotImplementedError
+
+# %% ../nbs/12_denoiser.ipynb #ed4979bb
+@dataclass(frozen=True)
+class EvidenceCache(Cache):
+    "The evidence (b, f, i) of each finished frame for each clip; see `ClipDenoiser`."
+
+    evidence: Tensor
+    frames: int = 0
+
+
+class ClipDenoiser(Denoiser):
+    """The exact denoiser of a world that has finitely many clips, all equally likely.
+
+    clips: (i, f, c, h, w) the clips.
+    layout: what each frame may see.
+    labels: (i, f, kinds) labels of every frame of every clip; None: there is nothing to ask for.
+    floor: the smallest noise level that the evidence is computed with.
+    Source: Bayes' rule; made for drawings and checks.
+    """
+
+    def __init__(
+        self, clips: Tensor, layout: CausalLayout = CausalLayout(), labels: Tensor | None = None, floor: float = .05
+    ) -> None:
+        super().__init__()
+        self.layout, self.labels, self.floor = layout, labels, floor
+        self.register_buffer('clips', clips)
+
+    def evidence(self, xt: Tensor, sigma: Tensor, condition: Condition, start: int) -> Tensor:
+        "How much each frame speaks for each clip, (b, f, i): log-likelihood up to a constant, and its labels."
+        clips = self.clips[:, start:start + xt.shape[1]].flatten(2).double()
+        sigma = sigma.clamp(min=self.floor).double()[..., None]
+        keep = 1 - sigma
+        product = torch.einsum('bfp,ifp->bfi', xt.flatten(2).double(), clips)
+        found = (keep * product - keep ** 2 * clips.square().sum(2).T / 2) / sigma ** 2
+        if condition.labels is None or self.labels is None:
+            return found
+        asked = condition.labels[:, :, None]
+        own = self.labels[:, start:start + xt.shape[1]].transpose(0, 1)
+        return found - 1e9 * ((asked >= 0) & (asked != own)).any(-1)
+
+    def forward(
+        self, xt: Tensor, sigma: Tensor, condition: Condition, cache: Cache | None = None, clean: Tensor | None = None
+    ) -> Tensor:
+        "The velocity; see `Denoiser.forward`."
+        frames, start = xt.shape[1], 0 if cache is None else cache.frames
+        evidence = self.evidence(xt, sigma, condition, start)
+        if clean is not None:
+            before = self.evidence(clean, torch.zeros_like(sigma), condition, 0)
+            evidence, mask = torch.cat([before, evidence], 1), self.layout.forcing_mask(frames)
+        elif cache is not None:
+            evidence, mask = torch.cat([cache.evidence, evidence], 1), self.layout.mask(start + frames)
+        else:
+            mask = self.layout.mask(frames)
+        mask = torch.ones(frames, frames) if mask is None else mask[-frames:]
+        weights = (mask.to(evidence) @ evidence).softmax(-1)
+        x0 = torch.einsum('bfi,ifchw->bfchw', weights, self.clips[:, start:start + frames].double()).to(xt)
+        return (xt - x0) / sigma[..., None, None, None].clamp(min=1e-8)
+
+    def empty_cache(self) -> EvidenceCache:
+        "The cache before the first chunk."
+        return EvidenceCache(self.clips.new_zeros(1, 0, len(self.clips), dtype=torch.double))
+
+    def append(self, cache: Cache, x0: Tensor, condition: Condition, sigma: Tensor | None = None) -> EvidenceCache:
+        "See `Denoiser.append`."
+        sigma = x0.new_zeros(x0.shape[:2]) if sigma is None else sigma
+        new = self.evidence(x0.detach(), sigma, condition, cache.frames)
+        old = cache.evidence.expand(len(x0), -1, -1)
+        return EvidenceCache(torch.cat([old, new], 1), cache.frames + x0.shape[1])
