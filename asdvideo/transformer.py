@@ -21,7 +21,7 @@ from .errors import check_like, check_shape, require
 from .flow import velocity_from_x0
 from .settings import Settings, setting
 
-# %% ../nbs/14_transformer.ipynb #04757de2
+# %% ../nbs/14_transformer.ipynb #49b5ca09
 @lru_cache(maxsize=256)
 @torch.inference_mode(False)
 def rotary_table(
@@ -47,15 +47,14 @@ def rotary_table(
 
 
 def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
-    """Turn each channel pair (2i, 2i + 1) by its angle, in fp32.
+    """Turn each channel pair (2i, 2i + 1) by its angle, in fp32. A pair is a complex number here, so that a turn is one product.
 
     x: (..., t, d) queries or keys.
     rotary: cosines and sines, each (t, d / 2).
     Returns fp32 (..., t, d).
     """
-    cos, sin = rotary
-    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
-    return torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1).flatten(-2)
+    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * torch.complex(*rotary)).flatten(-2)
 
 
 def sigma_embedding(sigma: Tensor, width: int) -> Tensor:
@@ -69,7 +68,7 @@ def sigma_embedding(sigma: Tensor, width: int) -> Tensor:
     angle = 1000 * sigma.float()[..., None] * speed
     return torch.cat([angle.cos(), angle.sin()], dim=-1)
 
-# %% ../nbs/14_transformer.ipynb #8b236b44
+# %% ../nbs/14_transformer.ipynb #bd18e3cc
 class Offset(nn.Module):
     """Adds a learned tensor, zero at first.
 
@@ -144,7 +143,7 @@ class Block(nn.Module):
     def attention_input(self, x: Tensor, modulation: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         "Normalised and modulated tokens (b, f * s, width), and the six parts of the modulation, each (b, f, 1, width)."
         parts = self.offset(modulation)[..., None, :].unbind(2)
-        y = F.layer_norm(x, x.shape[-1:]) * (1 + parts[1]) + parts[0]
+        y = torch.addcmul(parts[0], F.layer_norm(x, x.shape[-1:]), 1 + parts[1])
         return y.flatten(1, 2), parts
 
     def keys_values(self, x: Tensor, modulation: Tensor, rotary: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -171,9 +170,9 @@ class Block(nn.Module):
         """
         y, (_, _, gate, shift, scale, gate2) = self.attention_input(x, modulation)
         y, own = self.attention(y, rotary, mask, past)
-        x = x + gate * y.unflatten(1, x.shape[1:3])
-        y = F.layer_norm(x, x.shape[-1:]) * (1 + scale) + shift
-        return x + gate2 * self.down(F.gelu(self.up(y), approximate='tanh')), own
+        x = torch.addcmul(x, gate, y.unflatten(1, x.shape[1:3]))
+        y = torch.addcmul(shift, F.layer_norm(x, x.shape[-1:]), 1 + scale)
+        return torch.addcmul(x, gate2, self.down(F.gelu(self.up(y), approximate='tanh'))), own
 
 # %% ../nbs/14_transformer.ipynb #87075065
 @dataclass(frozen=True)
