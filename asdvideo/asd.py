@@ -129,7 +129,7 @@ class AdversarialWeight(nn.Module):
         else:
             self.sums.add_(measuring * squares)
 
-# %% ../nbs/24_asd.ipynb #b6435c60
+# %% ../nbs/24_asd.ipynb #a7fd753a
 TARGETS = ('next', 'last', 'data', 'chain', 'self')
 
 
@@ -183,22 +183,20 @@ class AsdStage(DmdStage):
 
     # what a step draws
 
-    def rollouts(self, step: int, number: int) -> list[Rollouts]:
-        "For every turn, fresh videos of all step counts, and of other sides that are no step count in training."
-        batches = super().rollouts(step, number)
-        for turn, batch in enumerate(batches):
-            for n, side in self.pairs.items():
-                if side not in batch.videos:
-                    draws = self.draws(turn, step, number, side)
-                    batch.videos[side], batch.conditions[side] = self.side(side, batch.conditions[n], draws)
-        return batches
+    def played(self) -> dict[Any, int]:
+        "See `DmdStage.played`; other sides may need step counts that are not trained, or more videos of the same."
+        sides = {side: int(str(side).split()[-1]) for side in self.pairs.values() if side != 'data'}
+        return super().played() | sides
 
-    def side(self, side: int | str, condition: Condition, draws: Draws) -> tuple[Tensor, Condition]:
-        "Videos of another side, and what they show."
-        if side == 'data':
-            video, told = self.world.sample(draws)
-            return video, self.world.hide(told, draws)
-        return self.roll(int(str(side).split()[-1]), condition, draws), condition
+    def rollouts(self, step: int, number: int) -> list[Rollouts]:
+        "See `DmdStage.rollouts`; there may be real clips among them."
+        batches = super().rollouts(step, number)
+        if 'data' in self.pairs.values():
+            for turn, batch in enumerate(batches):
+                draws = self.draws(turn, step, number, 'data')
+                video, told = self.world.sample(draws)
+                batch.videos['data'], batch.conditions['data'] = video, self.world.hide(told, draws)
+        return batches
 
     # the algorithm
 
@@ -266,7 +264,7 @@ class AsdStage(DmdStage):
     def student_gradients(self, draws: Draws, batch: Rollouts, n: int) -> Logs:
         "Rollout, gradient of distribution matching, gradient of the adversarial loss, backward."
         condition = batch.conditions[n]
-        video = self.roll(n, condition, draws, grad=True)
+        video = self.roll(n, condition, draws)
         sigma, eps = self.levels_and_noise(draws)
         gradient = self.matching_gradient(video.detach(), sigma, eps, condition, n)
         logs = {f'dmd_{n}': gradient.abs().mean()}

@@ -180,7 +180,7 @@ def _mask(layout: CausalLayout, frames: int, device: str) -> Tensor:
         seen = seen & ((frame >= end - layout.window) | (frame < layout.sink))
     return seen.to(device)
 
-# %% ../nbs/12_denoiser.ipynb #7939b04f
+# %% ../nbs/12_denoiser.ipynb #b3e36d24
 class Cache:
     """What a causal denoiser remembers of the chunks that are finished. It is made by `Denoiser.empty_cache`.
 
@@ -188,6 +188,13 @@ class Cache:
     """
 
     frames: int = 0
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Cache:
+        """The cache with a function applied to each tensor in it, for example to keep some videos of the batch.
+
+        function: from a tensor (b, ...) to one whose first axis may differ.
+        """
+        raise NotImplementedError
 
 
 class Denoiser(nn.Module):
