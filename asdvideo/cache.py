@@ -94,7 +94,7 @@ class ValueCache(KVCache):
             segments = tuple(s for s in segments if s.start < layout.sink or s.start + s.frames > oldest)
         return ValueCache(layout, segments, end)
 
-# %% ../nbs/17_cache.ipynb #fe4969e8
+# %% ../nbs/17_cache.ipynb #78ee4848
 class RingCache(KVCache):
     """A cache in memory that is taken once and written in place; for passes without gradients.
 
@@ -131,11 +131,13 @@ class RingCache(KVCache):
         tokens = k.shape[2] // self.size
         return ((k[:, :, :self.filled * tokens], v[:, :, :self.filled * tokens]),)
 
-    def slot(self) -> int:
-        "Where in memory, counted in frames, the next chunk goes."
+    def slot(self) -> int | None:
+        "Where in memory, counted in frames, the next chunk goes; None: nowhere, because no later chunk will see it."
         sink = self.layout.sink
         if self.frames < self.size:
             return self.frames
+        if self.size == sink:
+            return None
         return sink + (self.frames - sink) % (self.size - sink)
 
     def append(self, layers: Layers, frames: int) -> RingCache:
@@ -145,10 +147,11 @@ class RingCache(KVCache):
         require(not any(k.requires_grad for k, _ in layers), 'a ring cache with gradients', 'a ValueCache')
         if not self.memory:
             self.memory = [tuple(self._room(x, frames) for x in layer) for layer in layers]
-        if self.size > 0 and self.slot() < self.size:
+        slot = self.slot()
+        if slot is not None:
             for memory, layer in zip(self.memory, layers):
                 for room, x in zip(memory, layer):
-                    self._write(room, x, frames)
+                    self._write(room, x, frames, slot)
         self.frames += frames
         return self
 
@@ -157,10 +160,10 @@ class RingCache(KVCache):
         b, heads, t, d = x.shape
         return x.new_zeros(b, heads, t // frames * self.size, d)
 
-    def _write(self, room: Tensor, x: Tensor, frames: int) -> None:
+    def _write(self, room: Tensor, x: Tensor, frames: int, slot: int) -> None:
         "Write a chunk into its slot."
         tokens = x.shape[2] // frames
-        begin = self.slot() * tokens
+        begin = slot * tokens
         fits = room.shape[:2] == x.shape[:2] and room.shape[3] == x.shape[3] and tokens * self.size == room.shape[2]
         require(fits, f'keys {tuple(x.shape)} for a ring of {tuple(room.shape)}', 'videos of one size', 'Make a new ring.')
         room[:, :, begin:begin + x.shape[2]] = x
