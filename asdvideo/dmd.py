@@ -61,7 +61,7 @@ def dmd_gradient(video: Tensor, x0_fake: Tensor, x0_real: Tensor, floor: float =
     certainty = (video - x0_real).abs().flatten(1).mean(1).clamp(min=floor)
     return gradient / certainty.reshape(-1, *[1] * (video.dim() - 1))
 
-# %% ../nbs/21_dmd.ipynb #af67d1ff
+# %% ../nbs/21_dmd.ipynb #1b8ffe51
 @dataclass(frozen=True)
 class DmdSettings(StageSettings):
     "Settings of distribution matching."
@@ -117,6 +117,7 @@ class DmdStage(Stage):
     """
 
     name = 'dmd'
+    family = 'distillation'
     settings: DmdSettings
 
     def __init__(
