@@ -16,7 +16,7 @@ from torch import nn
 
 from .errors import check_choice, require
 
-# %% ../nbs/63_devices.ipynb #d80b23c7
+# %% ../nbs/63_devices.ipynb #a9bfc215
 def pick_device(name: str | torch.device | None = None) -> torch.device:
     """The device to run on.
 
@@ -100,14 +100,15 @@ def autocast(how: Runtime) -> contextlib.AbstractContextManager:
     return torch.autocast(how.device.type, torch.bfloat16, cache_enabled=False)
 
 
-def compile_blocks(net: nn.Module, how: Runtime) -> nn.Module:
+def compile_blocks(net: nn.Module, how: Runtime, backend: str = 'inductor') -> nn.Module:
     """The network, with each of its blocks compiled in place where the runtime asks for it.
 
     net: a network with a list `blocks`.
     how: the runtime.
+    backend: of torch.compile.
     Blocks are called with few different shapes, so that few graphs are made: one for each length of the past.
     """
     if how.compile:
         for block in net.blocks:
-            block.compile(dynamic=False)
+            block.compile(dynamic=False, backend=backend)
     return net

@@ -23,12 +23,12 @@ from .base import DTYPES, error, holds, identities, identity, relative
 from .cases import clip, small
 
 # %% auto #0
-__all__ = ['attention_formula', 'attention_permutes', 'past_is_more_keys', 'patches_are_convolutions', 'rotary_offset',
-           'gap_is_felt', 'rotation_is_relative', 'angles_are_wan', 'table_starts_anywhere', 'embedding_is_diffusers',
-           'batch_independence', 'modulation_per_frame', 'labels_are_apart', 'features_are_tokens',
-           'follows_double_precision', 'autocast_knows_gradients', 'meta_device']
+__all__ = ['attention_formula', 'attention_permutes', 'past_is_more_keys', 'block_formula', 'patches_are_convolutions',
+           'rotary_offset', 'gap_is_felt', 'rotation_is_relative', 'angles_are_wan', 'table_starts_anywhere',
+           'embedding_is_diffusers', 'batch_independence', 'modulation_per_frame', 'labels_are_apart',
+           'features_are_tokens', 'follows_double_precision', 'autocast_knows_gradients', 'meta_device']
 
-# %% ../../nbs/67c_verify_attention.ipynb #91ad9bf8
+# %% ../../nbs/67c_verify_attention.ipynb #a8cc0345
 def _tokens(precision: str) -> tuple[Attention, Tensor, tuple[Tensor, Tensor]]:
     "A layer of attention, tokens for it, and their rotary table."
     x = torch.randn(2, 24, 24, generator=stream(0, 'x'), dtype=DTYPES[precision])
@@ -78,6 +78,26 @@ def past_is_more_keys(precision: str) -> float:
     past = [(k[:, :, :4], v[:, :, :4]), (k[:, :, 4:16], v[:, :, 4:16])]
     part, own = layer(x[:, 16:], (rotary[0][16:], rotary[1][16:]), None, past)
     return relative([part, *own], [whole[:, 16:], k[:, :, 16:], v[:, :, 16:]])
+
+
+@identities('14_transformer', fp64=1e-6, fp32=1e-5, bf16=.03)
+def block_formula(precision: str) -> float:
+    "A block adds gate * attention and gate * MLP of tokens that were normalised, scaled and shifted frame by frame."
+    block, rotary = small(precision).blocks[0], rotary_table(0, 6, 2, 2, 6)
+    x = torch.randn(2, 6, 4, 24, generator=stream(0, 'x'), dtype=DTYPES[precision])
+    modulation = torch.randn(2, 6, 6, 24, generator=stream(0, 'modulation'), dtype=DTYPES[precision])
+    ours, _ = block(x, modulation, rotary)
+    with torch.autocast('cpu', enabled=False):
+        block, x, parts = block.double(), x.double(), modulation.double() + block.offset.value.double()
+        shift, scale, gate, shift2, scale2, gate2 = (part[:, :, None] for part in parts.unbind(2))
+
+        def normal(y: Tensor) -> Tensor:
+            return (y - y.mean(-1, keepdim=True)) / (y.var(-1, correction=0, keepdim=True) + 1e-5).sqrt()
+
+        mixed, _ = block.attention((normal(x) * (1 + scale) + shift).flatten(1, 2), rotary)
+        x = x + gate * mixed.view_as(x)
+        hidden = block.up(normal(x) * (1 + scale2) + shift2)
+        return relative(ours, x + gate2 * block.down(F.gelu(hidden, approximate='tanh')))
 
 
 @identities('14_transformer', fp64=1e-6, fp32=1e-5)

@@ -101,7 +101,7 @@ def schedules_are_refused() -> float:
         refused += 1
     return holds(refused == len(bad) + 1)
 
-# %% ../../nbs/67e_verify_rollout.ipynb #2227951e
+# %% ../../nbs/67e_verify_rollout.ipynb #db866876
 class Watched(Denoiser):
     """A denoiser that notes every call.
 
@@ -175,6 +175,7 @@ def ring_rollout(precision: str) -> float:
         for layout in (CausalLayout(2), CausalLayout(1, window=3, sink=1)):
             net, ring = student(precision, layout=layout), RingCache(layout, 6)
             worst = max(worst, relative(play(net, 2, precision, cache=ring), play(net, 2, precision)))
+            worst = max(worst, holds(ring.frames == 6 - layout.chunk))
     return worst
 
 
