@@ -59,7 +59,7 @@ def holds(condition: object) -> float:
     """
     return 0. if condition else math.inf
 
-# %% ../../nbs/67_verify.ipynb #9662211f
+# %% ../../nbs/67_verify.ipynb #04dcfcb8
 @dataclass(frozen=True)
 class Identity:
     """A claim that can be checked.
@@ -118,8 +118,8 @@ def identities(notebook: str, **bounds: float) -> Callable[[Callable[[str], floa
     """Put a function of the precision on the list, once for each precision.
 
     notebook: which notebook explains it.
-    bounds: the largest error that is allowed, by precision: fp64, fp32, bf16. In bf16 the weights are fp32 and the whole
-        function runs under autocast.
+    bounds: the largest error that is allowed, by precision: fp64, fp32, bf16. In bf16 the weights are fp32 and the
+        whole function runs under autocast.
     Returns a decorator; the function gets the name of the precision.
     """
     def put(function: Callable[[str], float]) -> Callable[[str], float]:
@@ -217,7 +217,7 @@ def run(
             watch(rows[-1])
     return rows
 
-# %% ../../nbs/67_verify.ipynb #0355b8f4
+# %% ../../nbs/67_verify.ipynb #4c8ee085
 def table(rows: Sequence[Row]) -> str:
     """The rows as text, those that fail first.
 
@@ -227,7 +227,8 @@ def table(rows: Sequence[Row]) -> str:
     for row in sorted(rows, key=_ok_last):
         verdict = 'ok' if row.ok else 'FAIL'
         note = f' [{row.note}]' if row.note else ''
-        lines.append(f'{row.error:9.1e} {row.bound:8.0e} {verdict:4} {row.notebook:16} {row.name}: {row.sentence}{note}')
+        numbers = f'{row.error:9.1e} {row.bound:8.0e} {verdict:4}'
+        lines.append(f'{numbers} {row.notebook:16} {row.name}: {row.sentence}{note}')
     seconds = sum(row.seconds for row in rows)
     lines.append(f'{sum(row.ok for row in rows)} of {len(rows)} identities hold; {seconds:.1f} s')
     return '\n'.join(lines)

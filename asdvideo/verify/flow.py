@@ -146,7 +146,7 @@ def shifts_compose() -> float:
     ends = shift_sigma(sigma, 5.)[[0, -1]]
     return error([twice, ends, shift_sigma(sigma, 1.)], [shift_sigma(sigma, 6.), sigma[[0, -1]], sigma])
 
-# %% ../../nbs/67b_verify_flow.ipynb #d58acaba
+# %% ../../nbs/67b_verify_flow.ipynb #3076ad81
 @identities('14_transformer', fp32=0, bf16=0)
 def open_is_untold(precision: str) -> float:
     "A condition that is open is the same to a network as no labels; one with 0 steps the same as no step count."
@@ -163,7 +163,8 @@ def conditions_by_part() -> float:
     "The condition of frames or of rows is that part of each tensor; steps and prompts belong to the whole video."
     told = Condition(clip(b=4)[2].labels, torch.arange(4), torch.arange(24.).view(4, 3, 2))
     part, rows = told.frames(2, 5), told.rows(torch.tensor([3, 0]))
-    ours = [part.labels, part.steps, part.text, rows.labels, rows.steps, rows.text, told.open().text, told.open().labels]
+    ours = [x for one in (part, rows) for x in (one.labels, one.steps, one.text)]
+    ours += [told.open().text, told.open().labels]
     truth = [told.labels[:, 2:5], told.steps, told.text, told.labels[[3, 0]], told.steps[[3, 0]], told.text[[3, 0]]]
     return error(ours, [*truth, 0 * told.text, 0 * told.labels - 1])
 
