@@ -102,7 +102,7 @@ class ValueCache(KVCache):
         "See `Cache.map`."
         return ValueCache(self.layout, tuple(segment.map(function) for segment in self.segments), self.frames)
 
-# %% ../nbs/17_cache.ipynb #fe4969e8
+# %% ../nbs/17_cache.ipynb #78ee4848
 class RingCache(KVCache):
     """A cache in memory that is taken once and written in place; for passes without gradients.
 
@@ -140,11 +140,13 @@ class RingCache(KVCache):
         tokens = k.shape[2] // self.size
         return ((k[:, :, :self.filled * tokens], v[:, :, :self.filled * tokens]),)
 
-    def slot(self) -> int:
-        "Where in memory, counted in frames, the next chunk goes."
+    def slot(self) -> int | None:
+        "Where in memory, counted in frames, the next chunk goes; None: nowhere, because no later chunk will see it."
         sink = self.layout.sink
         if self.frames < self.size:
             return self.frames
+        if self.size == sink:
+            return None
         return sink + (self.frames - sink) % (self.size - sink)
 
     def append(self, layers: Layers, frames: int) -> RingCache:
@@ -154,10 +156,11 @@ class RingCache(KVCache):
         require(not any(k.requires_grad for k, _ in layers), 'a ring cache with gradients', 'a ValueCache')
         if not self.memory:
             self.memory = [tuple(self._room(x, frames) for x in layer) for layer in layers]
-        if self.size > 0 and self.slot() < self.size:
+        slot = self.slot()
+        if slot is not None:
             for memory, layer in zip(self.memory, layers):
                 for room, x in zip(memory, layer):
-                    self._write(room, x, frames)
+                    self._write(room, x, frames, slot)
         self.frames += frames
         return self
 
@@ -166,10 +169,10 @@ class RingCache(KVCache):
         b, heads, t, d = x.shape
         return x.new_zeros(b, heads, t // frames * self.size, d)
 
-    def _write(self, room: Tensor, x: Tensor, frames: int) -> None:
+    def _write(self, room: Tensor, x: Tensor, frames: int, slot: int) -> None:
         "Write a chunk into its slot."
         tokens = x.shape[2] // frames
-        begin = self.slot() * tokens
+        begin = slot * tokens
         fits = room.shape[:2] == x.shape[:2] and room.shape[3] == x.shape[3] and tokens * self.size == room.shape[2]
         given = f'keys {tuple(x.shape)} for a ring of {tuple(room.shape)}'
         require(fits, given, 'videos of one size', 'Make a new ring.')

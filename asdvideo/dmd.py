@@ -61,7 +61,7 @@ def dmd_gradient(video: Tensor, x0_fake: Tensor, x0_real: Tensor, floor: float =
     certainty = (video - x0_real).abs().flatten(1).mean(1).clamp(min=floor)
     return gradient / certainty.reshape(-1, *[1] * (video.dim() - 1))
 
-# %% ../nbs/21_dmd.ipynb #f32efe63
+# %% ../nbs/21_dmd.ipynb #b915d434
 @dataclass(frozen=True)
 class DmdSettings(StageSettings):
     "Settings of distribution matching."
@@ -118,6 +118,7 @@ class DmdStage(Stage):
     """
 
     name = 'dmd'
+    family = 'distillation'
     settings: DmdSettings
 
     def __init__(

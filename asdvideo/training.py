@@ -239,7 +239,7 @@ class ProcessGroup:
         "The opposite of `whole`; the tensors of `like` say how to split."
         return state
 
-# %% ../nbs/65_training.ipynb #867fc9e7
+# %% ../nbs/65_training.ipynb #d0a68791
 class Stage:
     """One training.
 
@@ -249,6 +249,8 @@ class Stage:
     """
 
     name = 'stage'
+    family = ''
+    "stages of one family make the same draws, so that methods can be compared in pairs; empty: the stage's own name"
 
     def __init__(
         self, settings: StageSettings, runtime: Runtime = Runtime(), group: ProcessGroup | None = None
@@ -283,7 +285,7 @@ class Stage:
 
     def common_stream(self, *address: object) -> torch.Generator:
         "A random stream that all processes and turns share."
-        return stream(self.settings.seed, self.name, *address)
+        return stream(self.settings.seed, self.family or self.name, *address)
 
     def draws(self, turn: int, *address: object) -> Draws:
         "The random streams of the blocks that this process works on in a turn."
@@ -295,7 +297,7 @@ class Stage:
 
     def block_stream(self, index: int, *address: object) -> torch.Generator:
         "The random stream of one block of the batch."
-        return stream(self.settings.seed, self.name, *address, index)
+        return stream(self.settings.seed, self.family or self.name, *address, index)
 
     # one update
 

@@ -68,7 +68,7 @@ def sigma_embedding(sigma: Tensor, width: int) -> Tensor:
     angle = 1000 * sigma.float()[..., None] * speed
     return torch.cat([angle.cos(), angle.sin()], dim=-1)
 
-# %% ../nbs/14_transformer.ipynb #bd18e3cc
+# %% ../nbs/14_transformer.ipynb #19e91bb3
 class Offset(nn.Module):
     """Adds a learned tensor, zero at first.
 
@@ -100,9 +100,14 @@ class Attention(nn.Module):
         self.k_norm = nn.RMSNorm(width // heads, eps=1e-6)
 
     def project(self, x: Tensor, rotary: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        "Queries, keys and values (b, heads, t, d) of tokens (b, t, width); queries and keys are normalised and turned."
+        """Queries, keys and values (b, heads, t, d) of tokens (b, t, width).
+
+        Queries and keys are normalised in the precision of the weights and turned in fp32, also under autocast.
+        """
         q, k, v = rearrange(self.qkv(x), 'b t (n h d) -> n b h t d', n=3, h=self.heads).unbind(0)
-        return rotate(self.q_norm(q), rotary).to(v.dtype), rotate(self.k_norm(k), rotary).to(v.dtype), v
+        exact = self.q_norm.weight.dtype
+        q, k = rotate(self.q_norm(q.to(exact)), rotary), rotate(self.k_norm(k.to(exact)), rotary)
+        return q.to(v.dtype), k.to(v.dtype), v
 
     def forward(
         self,
