@@ -65,7 +65,7 @@ def similarity(found: list[Tensor], mean: Tensor, kind: str = 'centred') -> Tens
             rows.append(F.cosine_similarity(x, x[-1:].expand_as(x), dim=-1).mean(1))
     return torch.stack(rows)
 
-# %% ../nbs/25_ffe.ipynb #519a196f
+# %% ../nbs/25_ffe.ipynb #f57e1a60
 def allocations(total: int, chunks: int, most: int) -> list[str]:
     """All ways to spend denoising steps on the chunks of a video, at least one on each, as names of schedules.
 
@@ -77,7 +77,8 @@ def allocations(total: int, chunks: int, most: int) -> list[str]:
     total, chunks, most = check_int('total', total), check_int('chunks', chunks, 1, 12), check_int('most', most, 1, 100)
     fits = chunks <= total <= chunks * most
     require(fits, f'total={total} for {chunks} chunks', f'{chunks} to {chunks * most} steps')
-    return [','.join(map(str, ways)) for ways in itertools.product(range(1, most + 1), repeat=chunks) if sum(ways) == total]
+    ways = itertools.product(range(1, most + 1), repeat=chunks)
+    return [','.join(map(str, way)) for way in ways if sum(way) == total]
 
 
 def shifted_stars(chunks: int, most: int, others: int = 1) -> list[str]:

@@ -80,7 +80,7 @@ class Judge(nn.Module):
         psi = self.psi(x.flatten(1))
         return Seen(*(y.unflatten(0, video.shape[:2]) for y in (psi, self.logits(F.relu(psi)))))
 
-# %% ../nbs/30_judge.ipynb #04dea4cd
+# %% ../nbs/30_judge.ipynb #c0bb5c4a
 def bend(frames: Tensor, u: Tensor, amount: float) -> Tensor:
     """Frames that are turned, stretched and sheared a little, each in its own way.
 
@@ -113,7 +113,8 @@ def frames_to_judge(world: SteeredDigits, draws: Draws, blends: float, blended: 
         nothing = torch.rand(draws.rows, generator=generator) < blends
         video = world.render(track)
         strength = torch.rand(draws.rows, 1, 1, 1, 1, generator=generator)
-        blend = torch.stack([world.render(replace(track, image=image.expand_as(track.image))) for image in images]).mean(0)
+        others = [replace(track, image=image.expand_as(track.image)) for image in images]
+        blend = torch.stack([world.render(other) for other in others]).mean(0)
         blend = strength * (blend + 1) - 1
         videos.append(torch.where(nothing[:, None, None, None, None], blend, video))
         digits.append(torch.where(nothing[:, None], NOTHING, track.digit))

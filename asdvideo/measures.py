@@ -133,7 +133,7 @@ def total_variation(a: Tensor, b: Tensor) -> float:
     p, q = (counts.sum(0) / counts.sum().clamp(min=1) for counts in (a, b))
     return (p - q).abs().sum().item() / 2
 
-# %% ../nbs/33_measures.ipynb #34fbcfb7
+# %% ../nbs/33_measures.ipynb #eb6119ee
 BLOCKS = {'both': (), 'digit': (1,), 'direction': (0,), 'nothing': (0, 1)}
 
 
@@ -141,7 +141,7 @@ def asked(condition: Condition, block: str) -> Condition:
     """The condition with the labels of some kinds left open.
 
     condition: with digit and direction told for every frame.
-    block: "both": nothing is left open; "digit": only the digit is told; "direction": only directions are; "nothing": neither is.
+    block: what is told: "both", only the "digit", only the "direction", or "nothing".
     """
     hidden = torch.ones(len(condition.labels), dtype=torch.bool)
     return hide_rows(condition, hidden, BLOCKS[check_choice('block', block, BLOCKS)])
@@ -152,7 +152,8 @@ def obeyed(seen: Look, condition: Condition) -> dict[str, Tensor]:
 
     seen: from `look`.
     condition: what was asked for; -1 is open.
-    Returns shares (b,) by name: digit, over frames; direction, over all chunks but the first; nan where nothing was asked for.
+    Returns shares (b,) by name: digit, over frames; direction, over all chunks but the first; nan where nothing was
+    asked for.
     """
     chunk = seen.digit.shape[1] // seen.motion.direction.shape[1]
     digit, direction = condition.labels[..., 0], condition.labels[:, chunk::chunk, 1]
@@ -164,7 +165,7 @@ def obeyed(seen: Look, condition: Condition) -> dict[str, Tensor]:
         shares[name] = torch.where(told.any(1), right / told.sum(1).clamp(min=1), torch.nan)
     return shares
 
-# %% ../nbs/33_measures.ipynb #00b098a1
+# %% ../nbs/33_measures.ipynb #2d46d172
 @dataclass
 class Measured:
     "Measures of a set of videos."
@@ -172,7 +173,7 @@ class Measured:
     numbers: dict
     "one number, or a list over frames or bins, by name"
     clips: dict[str, Tensor] = field(default_factory=dict)
-    "one number for every video, for paired comparisons: (b,) by name; `coverage` has one for every clip of the reference"
+    "one number for every video, for paired comparisons, (b,) by name; of `coverage`, for every clip of the reference"
 
 
 class Reference:
@@ -231,7 +232,8 @@ class Reference:
         video: (b, f, 1, h, w).
         condition: what was asked for.
         """
-        require(video.shape[1] == self.seen.psi.shape[1], f'videos of {video.shape[1]} frames', f'{self.seen.psi.shape[1]}')
+        frames = self.seen.psi.shape[1]
+        require(video.shape[1] == frames, f'videos of {video.shape[1]} frames', f'{frames}')
         seen = look(self.judge, video, self.chunk)
         phi, laws = self.features(seen), histograms(seen, self.size)
         density, coverage = density_coverage(self.phi, phi)

@@ -28,7 +28,7 @@ from .transformer import VideoTransformer
 # %% auto #0
 __all__ = ['TEACHER_STEPS', 'GUIDANCE', 'Sampler', 'load', 'generate']
 
-# %% ../nbs/40_sampling.ipynb #ccb8ac8c
+# %% ../nbs/40_sampling.ipynb #b4aba3b0
 TEACHER_STEPS = 32
 GUIDANCE = 1.5
 
@@ -57,7 +57,8 @@ class Sampler:
 
     def facts(self) -> dict:
         "What to store beside the weights."
-        return {'step_list': self.step_list.record(), 'frames': self.frames, 'guidance': self.guidance, 'chunk': self.chunk}
+        facts = {'frames': self.frames, 'guidance': self.guidance, 'chunk': self.chunk}
+        return {'step_list': self.step_list.record(), **facts}
 
 
 def load(name: str | Path, device: str | torch.device | None = None) -> Sampler:
@@ -68,15 +69,16 @@ def load(name: str | Path, device: str | torch.device | None = None) -> Sampler:
     Raises AsdError if there is no such file, or it is none that can make videos.
     """
     path = Path(name) if str(name).endswith('.safetensors') else data_path('weights', f'{name}.safetensors')
-    shipped = [file.stem for file in listing(data_path('weights'))]
-    require(path.is_file(), f'network {str(name)!r}', 'one of ' + ', '.join(shipped) + ', or a .safetensors file that exists')
+    shipped = ', '.join(file.stem for file in listing(data_path('weights')))
+    require(path.is_file(), f'network {str(name)!r}', f'one of {shipped}, or a .safetensors file that exists')
     net, description = load_network(path, device)
     known = {'step_list', 'frames', 'guidance', 'chunk'} <= description.keys()
-    require(isinstance(net, VideoTransformer) and known, f'{path}', 'a network that makes videos', 'Take a teacher or a student.')
+    fits = isinstance(net, VideoTransformer) and known
+    require(fits, f'{path}', 'a network that makes videos', 'Take a teacher or a student.')
     step_list = from_record(StepList, description['step_list'])
     return Sampler(net, step_list, description['frames'], path.stem, description['guidance'], description['chunk'])
 
-# %% ../nbs/40_sampling.ipynb #71ef8f90
+# %% ../nbs/40_sampling.ipynb #d3a69e53
 @torch.no_grad()
 def generate(
     sampler: Sampler,
@@ -113,7 +115,7 @@ def _write(
     sampler: Sampler, steps: str | int, condition: Condition, size: tuple[int, ...], seed: int, guidance: float | None
 ) -> Tensor:
     "One batch of `generate`."
-    net, device = sampler.net, condition.labels.device if condition.labels is not None else next(sampler.net.parameters()).device
+    net, device = sampler.net, next(sampler.net.parameters()).device
     if not sampler.student:
         number = int(steps) if str(steps).isascii() and str(steps).isdigit() else steps
         check_int('steps', number, 1, 10_000)
@@ -124,4 +126,5 @@ def _write(
     if size[1] <= sampler.frames or net.layout.window is not None:
         return rollout(net, Noise(size, seed, net.layout, device), schedule, condition)
     endless = causal(net, replace(net.layout, window=sampler.frames))
-    return rollout(endless, Noise(size, seed, endless.layout, device), schedule, condition, cache=RingCache(endless.layout))
+    noise = Noise(size, seed, endless.layout, device)
+    return rollout(endless, noise, schedule, condition, cache=RingCache(endless.layout))
