@@ -105,7 +105,7 @@ def split_like(skeleton: dict, like: Any) -> dict[str, DTensor]:
         found |= split_like(below, inner)
     return found
 
-# %% ../nbs/55_distributed.ipynb #1b28444b
+# %% ../nbs/55_distributed.ipynb #ef8cd8f9
 class Processes(ProcessGroup):
     """All processes that `accelerate launch` or torchrun has started.
 
@@ -120,6 +120,7 @@ class Processes(ProcessGroup):
             backend = 'cpu:gloo,cuda:nccl' if cuda else 'gloo'
             dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
         self.control = dist.new_group(backend='gloo') if cuda else None
+        self.splits = shard
         self.mesh = init_device_mesh(self.device.type, (self.size,)) if shard else None
         compute = torch.bfloat16 if cuda else None
         self.policy = MixedPrecisionPolicy(compute, torch.float32 if cuda else None, cast_forward_inputs=False)

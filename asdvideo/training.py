@@ -227,12 +227,13 @@ class Learner:
             values['state'] = {int(k): v for k, v in values['state'].items()}
             optimizer.load_state_dict(values)
 
-# %% ../nbs/65_training.ipynb #baeac425
+# %% ../nbs/65_training.ipynb #2aa4da6f
 class ProcessGroup:
     "Who shares a training: here one process alone. `asdvideo.distributed` knows many."
 
     rank = 0
     size = 1
+    splits = False
 
     def mean(self, tensors: list[Tensor]) -> None:
         "Replace tensors by their mean over all processes."

@@ -62,7 +62,7 @@ def to_diffusers(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     original = any(name.startswith(('head.', 'time_embedding.')) or '.self_attn.' in name for name in plain)
     return convert_wan_transformer_to_diffusers(plain) if original else plain
 
-# %% ../../nbs/51_wan_checkpoints.ipynb #a67c8bcb
+# %% ../../nbs/51_wan_checkpoints.ipynb #c89eb9ed
 def config_of(tensors: Mapping[str, Tensor], head: int = 128) -> dict:
     """The configuration of `WanTransformer3DModel` that fits tensors under diffusers' names.
 
@@ -123,7 +123,7 @@ def read_tensors(path: str | os.PathLike) -> dict[str, Tensor]:
 
 
 def load_wan(
-    path: str | os.PathLike, config: dict | None = None, dtype: torch.dtype | None = None
+    path: str | os.PathLike, config: dict | None = None, dtype: torch.dtype | None = None, empty: bool = False
 ) -> WanTransformer3DModel:
     """A transformer from a file or a folder.
 
@@ -131,25 +131,32 @@ def load_wan(
         `transformer` in it; or the name of a public repository.
     config: of `WanTransformer3DModel`, for a file; None: it is read off from the shapes.
     dtype: of the weights; None: as they are stored.
+    empty: only shapes, on the meta device, for processes that get the values from another one.
     Raises AsdError if nothing is there, or tensors are missing, unknown or of another shape.
     """
     if Path(path).suffix in ('.safetensors', *PICKLES):
-        return _load_file(path, config, dtype)
+        return _load_file(path, config, dtype, empty)
     inside = Path(path)/'transformer'
     sub = None if (Path(path)/'config.json').is_file() else 'transformer'
     require(not Path(path).is_dir() or sub is None or inside.is_dir(), f'{path}', 'a folder that diffusers wrote')
     try:
+        if empty:
+            with init_empty_weights():
+                model = WanTransformer3DModel.from_config(WanTransformer3DModel.load_config(path, subfolder=sub))
+            return model.to(dtype).eval()
         return WanTransformer3DModel.from_pretrained(path, subfolder=sub, torch_dtype=dtype, use_safetensors=True)
     except (OSError, ValueError) as error:
         raise AsdError(f'{path}: no transformer of Wan in safetensors could be read ({str(error)[:300]}).') from error
 
 
-def _load_file(path: str | os.PathLike, config: dict | None, dtype: torch.dtype | None) -> WanTransformer3DModel:
+def _load_file(path: str | os.PathLike, config: dict | None, dtype: torch.dtype | None, empty: bool) -> WanTransformer3DModel:
     "See `load_wan`."
     tensors = to_diffusers(read_tensors(path))
     with init_empty_weights():
         model = WanTransformer3DModel(**(config or config_of(tensors)))
     check_fit(tensors, model, str(path))
+    if empty:
+        return model.to(dtype).eval()
     model.load_state_dict({name: t.to(dtype or t.dtype) for name, t in tensors.items()}, assign=True)
     return model.eval()
 
