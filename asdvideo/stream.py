@@ -105,7 +105,7 @@ def load_student(path: str | Path, device: str | torch.device | None = None) -> 
     require(fits, f'{path}', 'a causal student with its list of noise levels')
     return net, from_record(StepList, steps)
 
-# %% ../nbs/45_stream.ipynb #8676178b
+# %% ../nbs/45_stream.ipynb #a72dfccf
 STEPS_ON_OFFER = ('1', '1*', '2', '4')
 
 
@@ -123,14 +123,13 @@ class Wish(Settings):
         wanted = DIRECTIONS.index(self.direction) if self.direction in DIRECTIONS else OPEN
         return Condition(labels=torch.tensor([[[self.digit, wanted]]]))
 
-    def steer(self, video: VideoStream, step_list: StepList) -> None:
-        """Make a stream follow the wish.
+    def schedule(self, step_list: StepList) -> Schedule:
+        "The schedule for a student with these noise levels."
+        return Schedule.parse(self.steps, step_list)
 
-        video: of one video, steered digits.
-        step_list: the noise levels of its student.
-        """
-        video.condition = self.condition()
-        video.schedule = Schedule.parse(self.steps, step_list)
+    def steer(self, video: VideoStream, step_list: StepList) -> None:
+        "Make a stream of one video follow the wish."
+        video.condition, video.schedule = self.condition(), self.schedule(step_list)
 
 
 def pixels(chunk: Tensor) -> np.ndarray:
