@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['half', 'describe_network', 'publish', 'build_network', 'load_network']
 
-# %% ../nbs/66_checkpoints.ipynb #0cb84d03
+# %% ../nbs/66_checkpoints.ipynb #790a5fca
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ from .devices import pick_device
 from .discriminator import DiscriminatorHead, HeadConfig
 from .errors import AsdError, require
 from .files import load_tensors, provenance, save_tensors
+from .judge import Judge, JudgeConfig
 from .settings import from_record
 from .training import Stage
 from .transformer import NetworkConfig, VideoTransformer
 
-# %% ../nbs/66_checkpoints.ipynb #2faae6ac
+# %% ../nbs/66_checkpoints.ipynb #6ed1d22c
 def half(name: str, tensor: Tensor) -> Tensor:
     """A weight in fp16.
 
@@ -40,10 +41,10 @@ def half(name: str, tensor: Tensor) -> Tensor:
 def describe_network(net: nn.Module) -> dict:
     """What is needed to build a network again: its kind, its shape, its layout.
 
-    net: a `VideoTransformer` or a `DiscriminatorHead`.
+    net: a `VideoTransformer`, a `DiscriminatorHead` or a `Judge`.
     """
-    kinds = {VideoTransformer: 'transformer', DiscriminatorHead: 'head'}
-    require(type(net) in kinds, f'network of type {type(net).__name__}', 'a VideoTransformer or a DiscriminatorHead')
+    kinds = {VideoTransformer: 'transformer', DiscriminatorHead: 'head', Judge: 'judge'}
+    require(type(net) in kinds, f'network of type {type(net).__name__}', 'a VideoTransformer, a DiscriminatorHead or a Judge')
     layout = dataclasses.asdict(net.layout) if isinstance(net, VideoTransformer) else None
     return {'kind': kinds[type(net)], 'config': net.config.record(), 'layout': layout}
 
@@ -51,7 +52,7 @@ def describe_network(net: nn.Module) -> dict:
 def publish(net: nn.Module, path: str | Path, stage: Stage | None = None, **facts: Any) -> Path:
     """Write a network's weights in fp16 with its description.
 
-    net: a `VideoTransformer` or a `DiscriminatorHead`.
+    net: a `VideoTransformer`, a `DiscriminatorHead` or a `Judge`.
     path: the .safetensors file.
     stage: the training that it comes from.
     facts: whatever else is worth keeping, for example the record of the training.
@@ -70,9 +71,11 @@ def build_network(description: dict) -> nn.Module:
     """
     require(isinstance(description, dict) and {'kind', 'config'} <= description.keys(), 'the description', 'that of a network')
     kind = description['kind']
-    require(kind in ('transformer', 'head'), f'network of kind {kind!r}', 'transformer or head')
+    require(kind in ('transformer', 'head', 'judge'), f'network of kind {kind!r}', 'transformer, head or judge')
     if kind == 'head':
         return DiscriminatorHead(from_record(HeadConfig, description['config']))
+    if kind == 'judge':
+        return Judge(from_record(JudgeConfig, description['config']))
     try:
         layout = CausalLayout(**description['layout'])
     except (KeyError, TypeError) as error:
