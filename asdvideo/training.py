@@ -7,7 +7,7 @@ __all__ = ['Logs', 'LearnerSettings', 'StageSettings', 'orthogonalize', 'Muon', 
            'ProcessGroup', 'Stage', 'mean_logs', 'flatten', 'unflatten', 'save_state', 'resume', 'stop_signals',
            'numbers', 'check_norms', 'Stopped', 'fit']
 
-# %% ../nbs/65_training.ipynb #e3dfd3dc
+# %% ../nbs/65_training.ipynb #b524b9b1
 import contextlib
 import json
 import math
@@ -26,9 +26,10 @@ from tqdm import tqdm
 
 from .devices import Runtime
 from .errors import AsdError, check_int, require
-from .files import content_hash, load_tensors, locked, save_tensors
+from .files import content_hash, locked, save_tensors
 from .randomness import Draws, stream
 from .settings import Settings, differences, setting
+from .shards import clear_split, load_split
 
 Logs = dict[str, Tensor]
 
@@ -103,7 +104,7 @@ class Muon(torch.optim.Optimizer):
         update = orthogonalize(p.grad.lerp(mean, group['momentum']))
         p.add_(update, alpha=-group['lr'] * .2 * max(p.shape) ** .5)
 
-# %% ../nbs/65_training.ipynb #72b4223e
+# %% ../nbs/65_training.ipynb #bdeb00f9
 def lr_factor(step: int, steps: int, warmup: int = 0, decay: float = 0, since: int = 0) -> float:
     """The factor of the learning rate: rise, plateau, fall.
 
@@ -140,15 +141,31 @@ def clip_gradients(params: list[Tensor], clip: float, members: int = 1) -> Tenso
 class Learner:
     """A network that is trained, with its optimisers and its running average.
 
-    model: the network, on its device.
+    model: the network.
     settings: how it is trained.
     steps: length of the training.
     members: see `clip_gradients`.
     since: the step at which its learning rate begins to rise.
+    place: moves a network to where it is trained; None: it is there already.
     """
 
-    def __init__(self, model: nn.Module, settings: LearnerSettings, steps: int, members: int = 1, since: int = 0) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        settings: LearnerSettings,
+        steps: int,
+        members: int = 1,
+        since: int = 0,
+        place: Callable[[nn.Module], nn.Module] | None = None,
+    ) -> None:
         self.model, self.settings, self.steps, self.members, self.since = model, settings, steps, members, since
+        self.average = None
+        if settings.average:
+            self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.average))
+            self.average.requires_grad_(False)
+        if place is not None:
+            for net in (model,) if self.average is None else (model, self.average.module):
+                place(net)
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         matrices = [p for name, p in named if settings.muon and 'blocks.' in name and p.dim() == 2 and min(p.shape) > 16]
         chosen = set(map(id, matrices))
@@ -159,10 +176,6 @@ class Learner:
         self.optimizers: list[torch.optim.Optimizer] = [adam]
         if matrices:
             self.optimizers.append(Muon(matrices, settings.lr, weight_decay=settings.weight_decay))
-        self.average = None
-        if settings.average:
-            self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.average), use_buffers=True)
-            self.average.requires_grad_(False)
 
     @property
     def params(self) -> list[Tensor]:
@@ -198,6 +211,13 @@ class Learner:
         optimizers = [optimizer.state_dict() for optimizer in self.optimizers]
         return {'model': dict(self.model.state_dict()), 'average': average, 'optimizers': optimizers}
 
+    def like(self) -> dict:
+        "For every part of the state a tensor that is placed, and split, as it must be: a parameter for what belongs to it."
+        average = None if self.average is None else self.average.state_dict()
+        params = [[p for group in optimizer.param_groups for p in group['params']] for optimizer in self.optimizers]
+        optimizers = [{'state': dict(enumerate(own))} for own in params]
+        return {'model': dict(self.model.state_dict()), 'average': average, 'optimizers': optimizers}
+
     def load(self, state: dict) -> None:
         "Continue from a state."
         self.model.load_state_dict(state['model'])
@@ -207,7 +227,7 @@ class Learner:
             values['state'] = {int(k): v for k, v in values['state'].items()}
             optimizer.load_state_dict(values)
 
-# %% ../nbs/65_training.ipynb #4f52ed49
+# %% ../nbs/65_training.ipynb #baeac425
 class ProcessGroup:
     "Who shares a training: here one process alone. `asdvideo.distributed` knows many."
 
@@ -221,22 +241,45 @@ class ProcessGroup:
         "The sum over all processes."
         return tensor
 
-    def shard(self, net: nn.Module) -> nn.Module:
-        "Split a network's weights over processes, where that is wanted."
-        return net
+    def any(self, *flags: bool) -> tuple[bool, ...]:
+        "For each flag, whether any process says so. All processes get the same answer."
+        return flags
+
+    def place(self, net: nn.Module, device: torch.device) -> nn.Module:
+        "The network itself on a device; split over processes, where that is wanted."
+        return net.to(device)
+
+    def whole(self, tensor: Tensor) -> Tensor:
+        "A split tensor in one piece."
+        return tensor
+
+    def finite(self, tensor: Tensor) -> bool:
+        "Whether all numbers are finite in the part of a tensor that this process holds."
+        return bool(tensor.isfinite().all())
+
+    def fingerprint(self, net: nn.Module) -> str:
+        "A short hash of a network's weights, the same in all processes."
+        return content_hash(dict(net.state_dict()), {})[:12]
 
     def check(self, config: dict) -> None:
         "Raise AsdError unless all processes have the same settings."
 
-    def whole(self, state: dict) -> dict:
-        "A state with every split tensor in one piece."
-        return state
+    def save(self, path: Path, tensors: dict[str, Tensor], description: dict) -> None:
+        "Write a state; see `save_tensors`."
+        save_tensors(path, tensors, description)
+        clear_split(path)
 
-    def pieces(self, state: dict, like: dict) -> dict:
-        "The opposite of `whole`; the tensors of `like` say how to split."
-        return state
+    def load(self, path: Path, like: dict, remedy: str) -> tuple[dict[str, Tensor], dict]:
+        """Read a state, whoever wrote it.
 
-# %% ../nbs/65_training.ipynb #867fc9e7
+        path: the file.
+        like: see `Stage.like`.
+        remedy: what to do if it is damaged.
+        Returns the tensors by name, and the description.
+        """
+        return load_split(path, {}, remedy)
+
+# %% ../nbs/65_training.ipynb #ff5ca29f
 class Stage:
     """One training.
 
@@ -263,18 +306,18 @@ class Stage:
 
     def place(self, net: nn.Module) -> nn.Module:
         "A network on the stage's device."
-        return self.group.shard(net.to(self.runtime.device))
+        return self.group.place(net, self.runtime.device)
 
     def learner(self, name: str, net: nn.Module, settings: LearnerSettings, since: int = 0) -> Learner:
         "A network that this stage trains."
         members = getattr(net, 'members', 1)
-        self.learners[name] = Learner(self.place(net), settings, self.settings.steps, members, since)
+        self.learners[name] = Learner(net, settings, self.settings.steps, members, since, self.place)
         return self.learners[name]
 
     def comes_from(self, **networks: nn.Module) -> None:
         "Remember which weights the training starts from, so that it cannot be continued with others."
         for name, net in networks.items():
-            self.config['from'][name] = content_hash(dict(net.state_dict()), {})[:12]
+            self.config['from'][name] = self.group.fingerprint(net)
 
     # draws
 
@@ -324,7 +367,7 @@ class Stage:
         self.group.mean([p.grad for p in learner.params if p.grad is not None])
         norm = learner.step(step)
         name = next(name for name, other in self.learners.items() if other is learner)
-        return {**mean_logs(logs), f'norm_{name}': norm.detach()}
+        return {**mean_logs(logs), f'norm_{name}': self.group.whole(norm.detach())}
 
     def train_step(self, step: int) -> Logs:
         "One step of the training; returns what to log."
@@ -336,6 +379,10 @@ class Stage:
         "Everything that the next step depends on."
         learners = {name: learner.state() for name, learner in self.learners.items()}
         return {'learners': learners, 'parts': {name: dict(part.state_dict()) for name, part in self.parts.items()}}
+
+    def like(self) -> dict:
+        "See `Learner.like`."
+        return {'learners': {name: learner.like() for name, learner in self.learners.items()}}
 
     def load(self, state: dict) -> None:
         "Continue from a state."
@@ -390,7 +437,7 @@ def unflatten(tensors: dict[str, Tensor], skeleton: Any) -> Any:
     items = [(key, unflatten(tensors, below)) for key, below in value]
     return dict(items) if kind == 'dict' else [item for _, item in items]
 
-# %% ../nbs/65_training.ipynb #78427416
+# %% ../nbs/65_training.ipynb #48302bb5
 def save_state(stage: Stage, path: Path, record: dict) -> None:
     """Save a training.
 
@@ -399,13 +446,13 @@ def save_state(stage: Stage, path: Path, record: dict) -> None:
     record: steps done, seconds, history.
     Raises AsdError, and leaves the last file as it is, if a number is not finite.
     """
-    tensors, skeleton = flatten(stage.group.whole(stage.state()))
-    bad = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    tensors, skeleton = flatten(stage.state())
+    odd = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not stage.group.finite(tensor)]
+    bad, = stage.group.any(bool(odd))
     remedy = 'The last saved state is untouched. Try a lower learning rate.'
-    require(not bad, f'step {record["done"]}: {len(bad)} tensors that are not finite', 'finite weights', remedy)
-    if stage.group.rank == 0:
-        description = {'config': stage.config, 'skeleton': skeleton, 'record': record, 'threads': torch.get_num_threads()}
-        save_tensors(path, tensors, description)
+    require(not bad, f'step {record["done"]}: {len(odd)} tensors that are not finite', 'finite weights', remedy)
+    description = {'config': stage.config, 'skeleton': skeleton, 'record': record, 'threads': torch.get_num_threads()}
+    stage.group.save(path, tensors, description)
 
 
 def resume(stage: Stage, path: Path) -> dict:
@@ -418,7 +465,7 @@ def resume(stage: Stage, path: Path) -> dict:
     if not path.exists():
         return {'done': 0, 'seconds': 0., 'history': []}
     again = f'Delete {path} to start again.'
-    tensors, description = load_tensors(path, again)
+    tensors, description = stage.group.load(path, stage.like(), again)
     whole = {'config', 'skeleton', 'record', 'threads'} <= description.keys()
     require(whole, f'{path}', 'the saved state of a training', again)
     now = {**stage.config, 'threads': torch.get_num_threads()}
@@ -457,12 +504,14 @@ def stop_signals() -> Iterator[list[str]]:
             signal.signal(number, handler)
 
 
-def numbers(window: list[Logs]) -> dict[str, float]:
-    """The mean of every entry over a window, as plain numbers, with one transfer from the device.
+def numbers(window: list[Logs], group: ProcessGroup) -> dict[str, float]:
+    """The mean of every entry over a window and over all processes, as plain numbers, with one transfer from the device.
 
     window: logs of some steps.
+    group: who shares the training.
     """
     means = mean_logs(window)
+    group.mean(list(means.values()))
     values = torch.stack(list(means.values())).tolist() if means else []
     return {name: float(f'{value:.5g}') for name, value in sorted(zip(means, values))}
 
@@ -529,11 +578,16 @@ def _fit(
     record = resume(stage, path) if path else {'done': 0, 'seconds': 0., 'history': []}
     steps = stage.settings.steps
     last = steps if stop_after is None else min(steps, stop_after)
-    window = [{name: torch.tensor(value) for name, value in logs.items()} for logs in record.pop('window', [])]
+    device, group, stop = stage.runtime.device, stage.group, False
+    window = [
+        {name: torch.tensor(value, device=device) for name, value in logs.items()} for logs in record.pop('window', [])
+    ]
     began, saved = time.time() - record['seconds'], time.time()
     bar = tqdm(total=steps, initial=record['done'], desc=stage.name, mininterval=1, disable=quiet or stage.group.rank > 0)
 
     def save() -> None:
+        for logs in window:
+            group.mean(list(logs.values()))
         if path:
             plain = [{name: float(value) for name, value in logs.items()} for logs in window]
             save_state(stage, path, {**record, 'window': plain})
@@ -541,23 +595,26 @@ def _fit(
     with bar, stop_signals() as asked:
         if watch and record['done'] == 0:
             watch(0)
-        while record['done'] < last and not asked:
+        while record['done'] < last and not stop:
             window.append(stage.train_step(record['done']))
             record['done'] += 1
             record['seconds'] = round(time.time() - began, 3)
             bar.update()
             if record['done'] % log_every == 0 or record['done'] == steps:
-                entry = numbers(window)
+                entry = numbers(window, group)
                 check_norms(entry, record['done'])
                 record['history'].append({'step': record['done'], **entry})
                 bar.set_postfix({k: v for k, v in entry.items() if 'loss' in k}, refresh=False)
                 window = []
             if watch:
                 watch(record['done'])
-            if path and time.time() - saved > save_seconds:
+            stop, due = group.any(bool(asked), time.time() - saved > save_seconds)
+            if path and due:
                 save()
                 saved = time.time()
         save()
-        if asked:
-            raise Stopped(f'{stage.name}: stopped by {asked[0]} after step {record["done"]} of {steps}; everything is saved.')
+        stop, = group.any(bool(asked))
+        if stop:
+            reason = asked[0] if asked else 'another process'
+            raise Stopped(f'{stage.name}: stopped by {reason} after step {record["done"]} of {steps}; everything is saved.')
     return record
