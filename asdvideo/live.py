@@ -32,7 +32,7 @@ from .settings import from_record
 from .stream import STEPS_ON_OFFER, VideoStream, Wish, load_student
 
 # %% auto #0
-__all__ = ['Students', 'MESSAGE_LIMIT', 'Session', 'reply', 'own_hosts', 'check_host', 'Page', 'Socket', 'free_sockets',
+__all__ = ['Students', 'MESSAGE_LIMIT', 'POLICY', 'Session', 'reply', 'own_hosts', 'check_host', 'Page', 'Socket', 'free_sockets',
            'serving', 'quiet', 'play']
 
 # %% ../nbs/46_live.ipynb #65d98c1d
@@ -89,8 +89,12 @@ def reply(session: Session, message: str | bytes) -> dict:
     except json.JSONDecodeError as error:
         return {'error': f'not JSON: {error}'}
 
-# %% ../nbs/46_live.ipynb #c6e22490
+# %% ../nbs/46_live.ipynb #33bd9a5f
 MESSAGE_LIMIT = 4096
+POLICY = (
+    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; connect-src 'self'; "
+    "frame-ancestors 'none'"
+)
 
 
 def own_hosts(port: int) -> tuple[str, str]:
@@ -125,13 +129,15 @@ class Page(RequestHandler):
 
     def get(self, name: str) -> None:
         "Answer with the page or the choices."
-        policy = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; connect-src 'self'"
-        self.set_header('Content-Security-Policy', policy)
+        self.set_header('Content-Security-Policy', POLICY)
         self.set_header('X-Content-Type-Options', 'nosniff')
         if name == 'choices':
             self.write({'students': list(self.students), 'directions': ['free', *DIRECTIONS], 'steps': STEPS_ON_OFFER})
+        elif name == 'source.js':
+            self.set_header('Content-Type', 'text/javascript')
+            self.write((PACKAGE/'pages'/'socket.js').read_text())
         else:
-            self.write((PACKAGE/'pages'/'live.html').read_text())
+            self.write((PACKAGE/'pages'/'index.html').read_text())
 
 
 class Socket(WebSocketHandler):
@@ -155,7 +161,7 @@ class Socket(WebSocketHandler):
         if self.ws_connection is not None and not self.ws_connection.is_closing():
             self.write_message(answer)
 
-# %% ../nbs/46_live.ipynb #6694ecf7
+# %% ../nbs/46_live.ipynb #20dfdda4
 def free_sockets(port: int, tries: int = 20) -> tuple[list[socket.socket], int]:
     """Sockets on 127.0.0.1 at the first free port.
 
@@ -183,7 +189,7 @@ async def serving(students: Students, frame: Sequence[int] = (1, 24, 24), port: 
     with ThreadPoolExecutor(1) as worker:
         routes = [
             (r'/socket', Socket, {**shared, 'frame': frame, 'worker': worker}),
-            (r'/(choices)?', Page, shared),
+            (r'/(choices|source.js)?', Page, shared),
         ]
         server = HTTPServer(Application(routes, websocket_max_message_size=MESSAGE_LIMIT, log_function=quiet))
         server.add_sockets(sockets)

@@ -1,8 +1,12 @@
 "Streams, the live page, and what a browser sees of it."
 import asyncio
+import http.server
 import json
 import shutil
 import subprocess
+import threading
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -11,7 +15,7 @@ from dot import Dot
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
-from asdvideo import live
+from asdvideo import export, live
 from asdvideo.cache import RingCache
 from asdvideo.denoiser import CausalLayout
 from asdvideo.digits import ask
@@ -178,7 +182,7 @@ def test_the_port_is_free_again_after_closing():
 
 
 def test_the_page_asks_for_nothing_from_elsewhere():
-    page = (live.PACKAGE/'pages'/'live.html').read_text()
+    page = ''.join((live.PACKAGE/'pages'/name).read_text() for name in ('index.html', 'socket.js', 'student.js'))
     assert 'http://' not in page and 'https://' not in page and 'src=' not in page
 
 
@@ -216,3 +220,48 @@ def test_a_browser_shows_and_steers(modules, tmp_path):
     assert facts['resumed']['y'] < facts['paused']['y'] - .3
     assert facts['pressed'] == '7'
     assert facts['swiped']['x'] < facts['right']['x'] - .2
+
+
+# without Python
+
+onnx = pytest.mark.skipif(find_spec('onnxruntime') is None or find_spec('onnxscript') is None, reason='needs the extra onnx')
+
+
+@pytest.mark.parametrize('layout', [CausalLayout(2), CausalLayout(2, window=5), CausalLayout(2, window=6, sink=1), CausalLayout()], ids=str)
+def test_only_students_with_whole_windows_are_exported(layout, tmp_path):
+    with pytest.raises(AsdError, match='a window and a sink of whole chunks'):
+        export.export_onnx(network(layout), tmp_path/'student.onnx')
+
+
+def files_server(folder):
+    "A plain file server on a free port, in a thread."
+    server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), partial(Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *words):
+        pass
+
+
+@onnx
+def test_a_browser_computes_what_torch_computes(modules, tmp_path):
+    net = network(CausalLayout(2, window=6))
+    export.export_page(net, StepList(4, 3.), tmp_path)
+    inputs = export.ChunkPass(net).example(2, start=4)
+    plain = {name: {'type': 'int32' if name == 'labels' else 'float32', 'dims': list(x.shape), 'data': x.flatten().tolist()}
+             for name, x in inputs.items()}
+    (tmp_path/'inputs.json').write_text(json.dumps(plain))
+    server = files_server(tmp_path)
+    address = f'http://127.0.0.1:{server.server_address[1]}/'
+    facts = asyncio.run(drive('export.mjs', modules[0], address, modules[1], tmp_path/'page.png'))
+    server.shutdown()
+    server.server_close()
+    assert facts['problems'] == []
+    assert facts['first'] != facts['later']
+    assert facts['one'].startswith('1 pass,') and facts['four'].startswith('4 passes,')
+    with torch.no_grad():
+        x0, own = export.ChunkPass(net)(**inputs)
+    assert (torch.tensor(facts['pass']['x0']) - x0.flatten()).abs().max() < 1e-4
+    assert (torch.tensor(facts['pass']['own']) - own.flatten()).abs().max() < 1e-4
