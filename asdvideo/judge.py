@@ -80,7 +80,7 @@ class Judge(nn.Module):
         psi = self.psi(x.flatten(1))
         return Seen(*(y.unflatten(0, video.shape[:2]) for y in (psi, self.logits(F.relu(psi)))))
 
-# %% ../nbs/30_judge.ipynb #79cdffde
+# %% ../nbs/30_judge.ipynb #c0bb5c4a
 def bend(frames: Tensor, u: Tensor, amount: float) -> Tensor:
     """Frames that are turned, stretched and sheared a little, each in its own way.
 
@@ -102,7 +102,7 @@ def frames_to_judge(world: SteeredDigits, draws: Draws, blends: float, blended: 
 
     world: of the steered digits.
     draws: where the random numbers come from.
-    blends: share of clips that show the average of several digits in one place.
+    blends: share of clips that show the average of several digits in one place, more or less faded.
     blended: how many digits are averaged.
     Returns videos (b, f, 1, h, w) and what each frame shows (b, f), from 0 to `NOTHING`.
     """
@@ -112,17 +112,20 @@ def frames_to_judge(world: SteeredDigits, draws: Draws, blends: float, blended: 
         images = torch.randint(len(world.digits), (blended, draws.rows, 1), generator=generator)
         nothing = torch.rand(draws.rows, generator=generator) < blends
         video = world.render(track)
-        blend = torch.stack([world.render(replace(track, image=image.expand_as(track.image))) for image in images]).mean(0)
+        strength = torch.rand(draws.rows, 1, 1, 1, 1, generator=generator)
+        others = [replace(track, image=image.expand_as(track.image)) for image in images]
+        blend = torch.stack([world.render(other) for other in others]).mean(0)
+        blend = strength * (blend + 1) - 1
         videos.append(torch.where(nothing[:, None, None, None, None], blend, video))
         digits.append(torch.where(nothing[:, None], NOTHING, track.digit))
     return torch.cat(videos).to(draws.device), torch.cat(digits).to(draws.device)
 
-# %% ../nbs/30_judge.ipynb #b1946971
+# %% ../nbs/30_judge.ipynb #fb7ef9bd
 @dataclass(frozen=True)
 class JudgeSettings(StageSettings):
     "Settings of the judge's training."
 
-    steps: int = setting(3000, 'updates in all', low=1)
+    steps: int = setting(2000, 'updates in all', low=1)
     batch: int = setting(64, 'clips per update; two frames each are enough', low=1)
     block: int = setting(64, 'clips per random stream', low=1)
     learner: LearnerSettings = setting(
@@ -130,7 +133,7 @@ class JudgeSettings(StageSettings):
     )
     noise: float = setting(.2, 'largest standard deviation of the noise on a frame', high=10)
     bend: float = setting(1., 'how much frames are bent, see `bend`', high=2)
-    blends: float = setting(.15, 'share of clips that show an average of digits', high=1)
+    blends: float = setting(.2, 'share of clips that show an average of digits', high=1)
     smoothing: float = setting(.05, 'label smoothing', high=.9)
 
 

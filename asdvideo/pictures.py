@@ -87,7 +87,7 @@ def strips(
             fig.savefig(part, format='png', bbox_inches='tight', metadata={'Software': None})
     plt.close(fig)
 
-# %% ../nbs/32_pictures.ipynb #f8332695
+# %% ../nbs/32_pictures.ipynb #457c8b2f
 KINDS = ('.mp4', '.gif', '.png')
 
 
@@ -114,9 +114,8 @@ def movie(videos: Tensor, fps: float = 8, zoom: int = 3) -> Image:
     """
     from IPython.display import Image
 
-    time = 1000 / check_number('fps', fps, .1, 1000)
-    pages = film(videos, zoom)
-    return Image(data=iio.imwrite('<bytes>', pages, extension='.png', plugin='pillow', is_batch=True, duration=time, loop=0))
+    options = {'is_batch': True, 'duration': 1000 / check_number('fps', fps, .1, 1000), 'loop': 0}
+    return Image(data=iio.imwrite('<bytes>', film(videos, zoom), extension='.png', plugin='pillow', **options))
 
 
 def save_video(path: str | Path, videos: Tensor, fps: float = 8, zoom: int = 8) -> Path:
