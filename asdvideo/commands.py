@@ -253,7 +253,7 @@ class Reproduce(Command):
             print(f'Wrote {path}.', flush=True)
         return 0
 
-# %% ../nbs/44a_commands.ipynb #07e9940b
+# %% ../nbs/44a_commands.ipynb #b75a77be
 @dataclass(frozen=True)
 class Evaluate(Command):
     "Measure a network on the steered digits."
@@ -297,7 +297,7 @@ class Toy(Command):
     "Distil in a world whose law is known, and measure every step count exactly."
 
     world: str = setting('ring', 'the world', choices=('ring', 'branch', 'kicks'))
-    target: str | None = setting(None, 'the real side of ASD: next, last, data, chain or self; None: distribution matching alone')
+    target: str | None = setting(None, 'the real side of ASD: next, last, data, chain or self; None: DMD alone')
     told: bool = setting(False, 'the fake score is told the step count')
     seed: int = setting(0, 'of the first student')
     members: int = setting(1, 'students, trained side by side', low=1, high=1000)
