@@ -218,7 +218,7 @@ class Export(Command):
             print(f'Wrote {export_page(sampler.net, sampler.step_list, self.out, sampler.name)}.')
         return 0
 
-# %% ../nbs/44a_commands.ipynb #9737cc63
+# %% ../nbs/44a_commands.ipynb #b626acd4
 Flat = tyro.conf.arg(name='')
 
 
@@ -228,7 +228,7 @@ class Train(Command):
 
     kind = 'stage'
     stage: Annotated[Settings, Flat] = setting(StageSettings(), 'the stage')
-    name: str | None = setting(None, 'of the training, for example told, or asd-1 for another seed; None: the plain one')
+    name: str | None = setting(None, 'of the training, for example told, or asd-1 for another seed; None: the plain')
     folder: str | None = setting(None, 'for everything; None: runs/ and data/ of a checkout, else runs/')
     restart: bool = setting(False, 'forget an unfinished training and begin again')
     fast: bool = setting(False, 'compile, and use bf16 where the processor is faster with it')
@@ -428,7 +428,7 @@ class Verify(Command):
         show([asdict(row) for row in rows], table(rows), self.json)
         return 0 if all(row.ok for row in rows) else 1
 
-# %% ../nbs/44a_commands.ipynb #f6b1ecdc
+# %% ../nbs/44a_commands.ipynb #9486fad4
 @dataclass(frozen=True)
 class Plan(Command):
     "Compute the memory that a distillation of Wan2.1 needs on each GPU."
@@ -483,7 +483,8 @@ class Embed(Command):
         lines = [line.strip() for line in Path(self.prompts).read_text().splitlines()]
         prompts = [line for line in lines if line]
         require(prompts, f'prompts={self.prompts}', 'a text file with one prompt on each line')
-        pipeline = CausalWanPipeline.from_pretrained(self.model, transformer=None, vae=None).to(pick_device(self.device))
+        pipeline = CausalWanPipeline.from_pretrained(self.model, transformer=None, vae=None)
+        pipeline.to(pick_device(self.device))
         print(f'{len(prompts)} prompts: wrote {embed_prompts(pipeline.embed, prompts, self.out)}.')
         return 0
 
