@@ -86,3 +86,18 @@ from .checkpoints import (
     load_network as load_network,
     publish as publish,
 )
+from .sampling import (
+    Sampler as Sampler,
+    generate as generate,
+    load as load,
+)
+from .pictures import (
+    save_video as save_video,
+)
+from .stream import (
+    VideoStream as VideoStream,
+)
+from .pipelines import (
+    CausalVideoPipeline as CausalVideoPipeline,
+    CausalWanPipeline as CausalWanPipeline,
+)

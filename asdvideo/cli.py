@@ -23,12 +23,16 @@ if TYPE_CHECKING:
 __all__ = ['COMMANDS', 'MEMORY', 'overview', 'split_words', 'no_such_command', 'limits', 'settings_rule', 'number', 'number_rule',
            'one_line', 'parse', 'say', 'execute', 'main']
 
-# %% ../nbs/44_command_line.ipynb #6fc66558
+# %% ../nbs/44_command_line.ipynb #d1e4506f
 COMMANDS = {
     'sample': 'Write videos with a student, or with the teacher.',
     'gallery': 'Write films of teacher and students, side by side, from the same noise.',
     'play': 'Steer a video live, in the browser.',
+    'train judge': 'Train the judge that measures videos.',
     'train teacher': 'Train the many-step teacher.',
+    'train ar': 'Train the causal teacher, by teacher forcing.',
+    'train paths': 'Record paths of the causal teacher.',
+    'train init': 'Train the start of every student, on paths.',
     'train dmd': 'Distil a student by distribution matching.',
     'train asd': 'Distil a student by distribution matching and adversarial self-distillation.',
     'evaluate': 'Measure a network on the steered digits.',
@@ -39,7 +43,7 @@ COMMANDS = {
     'bench': 'Measure how fast a student writes videos on this machine.',
     'plan': 'Compute the memory that a distillation of Wan2.1 needs on each GPU.',
     'embed': "Embed prompts with Wan's text encoder, once, for training.",
-    'export': 'Write a student as a folder that a diffusers pipeline loads.',
+    'export': 'Write a student as a web page that runs it without Python, or as ONNX.',
 }
 
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ROOMS', 'HOME', 'Door', 'stub']
 
-# %% ../nbs/43_interface.ipynb #9ef6c58d
+# %% ../nbs/43_interface.ipynb #7ea9e7d2
 import importlib
 from types import ModuleType
 from typing import Any
@@ -29,6 +29,10 @@ ROOMS = {
     'devices': ('Runtime', 'runtime'),
     'training': ('LearnerSettings', 'Stage', 'fit'),
     'checkpoints': ('load_network', 'publish'),
+    'sampling': ('Sampler', 'generate', 'load'),
+    'pictures': ('save_video',),
+    'stream': ('VideoStream',),
+    'pipelines': ('CausalVideoPipeline', 'CausalWanPipeline'),
 }
 HOME = {name: room for room, names in ROOMS.items() for name in names}
 
