@@ -172,7 +172,7 @@ def law_matrix(count: int, unified: float = 1., told: float = 0., adversarial: f
     chain[-1] = 0
     return unified / count + told * one + adversarial * chain
 
-# %% ../../nbs/22_law.ipynb #408b51b9
+# %% ../../nbs/22_law.ipynb #e4b17532
 FLOWS = ('unified', 'adversarial', 'both', 'told')
 
 
@@ -214,7 +214,7 @@ def _cloud_gradient(clouds: Tensor, data: Modes, flow: str, strength: float, sig
     parts = [Modes(torch.full_like(cloud[:, 0], 1 / len(cloud)), cloud, 0.) for cloud in clouds]
     mixture, gradients = together(parts), []
     for n, xt in enumerate(noised):
-        own = parts[n].guess(xt, level) if flow != 'unified' else None
+        own = parts[n].guess(xt, level)
         gradient = torch.zeros_like(xt)
         if flow in ('unified', 'both'):
             gradient = mixture.guess(xt, level) - data.guess(xt, level)
