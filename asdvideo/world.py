@@ -15,7 +15,7 @@ from .denoiser import Condition
 from .errors import check_shape, require
 from .randomness import Draws
 
-# %% ../nbs/10_world.ipynb #57e7a363
+# %% ../nbs/10_world.ipynb #546fbf9a
 class World:
     """Where videos come from, and what one can ask for.
 
@@ -73,7 +73,7 @@ class Clips(World):
 
     def sample(self, draws: Draws) -> tuple[Tensor, Condition]:
         "See `World.sample`."
-        index = draws.integers(len(self.video)).cpu()
+        index = draws.on('cpu').integers(len(self.video))
         video = self.video[index].to(draws.device)
         if self.labels_of is None:
             return video, Condition()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import inspect
 import sys
@@ -35,6 +36,15 @@ def place_of(where: str) -> tuple[ModuleType, Any, str]:
     return module, owner, name
 
 
+def parts(source: str) -> tuple[str, str, str]:
+    "The source of a function before its docstring, the docstring, and what comes after it."
+    lines, first = source.splitlines(keepends=True), ast.parse(source).body[0].body[0]
+    begin, end = first.lineno - 1, first.end_lineno
+    if not (isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)):
+        begin = end = first.lineno - 1
+    return ''.join(lines[:begin]), ''.join(lines[begin:end]), ''.join(lines[end:])
+
+
 def edited(mutant: Mutant) -> Any:
     "The function made from the edited source, in a copy of its module's namespace."
     module, owner, name = place_of(mutant.where)
@@ -43,9 +53,13 @@ def edited(mutant: Mutant) -> Any:
         found = found.fget
     if isinstance(found, (staticmethod, classmethod)):
         found = found.__func__
-    source = textwrap.dedent(inspect.getsource(inspect.unwrap(found)))
-    assert mutant.old in source, f'{mutant.old!r} is not in {mutant.where}: the mutant is out of date'
-    text = textwrap.indent(source.replace(mutant.old, mutant.new, 1), '    ')
+    before, docstring, after = parts(textwrap.dedent(inspect.getsource(inspect.unwrap(found))))
+    assert mutant.old in before or mutant.old in after, f'{mutant.old!r} is not in {mutant.where}: out of date'
+    if mutant.old in before:
+        before = before.replace(mutant.old, mutant.new, 1)
+    else:
+        after = after.replace(mutant.old, mutant.new, 1)
+    text = textwrap.indent(before + docstring + after, '    ')
     space = dict(module.__dict__)
     # a method may use super(), which needs its class in a variable called __class__
     exec(compile(f'def make(__class__):\n{text}\n    return {name}', f'mutant of {mutant.where}', 'exec'), space)
@@ -429,11 +443,7 @@ def _asd() -> dict[str, Mutant]:
         'the penalty is half of R1 + R2': Mutant(f'{stage}.slopes', 'return 2 *', 'return'),
         'the penalty takes its features from bf16':
             Mutant(f'{stage}.slopes', "if self.runtime.precision != 'fp32':", 'if False:'),
-        'the penalty runs in bf16': Mutant(
-            f'{stage}.slopes',
-            'enabled=False',
-            'enabled=self.runtime.precision != "fp32", dtype=torch.bfloat16',
-        ),
+        'the penalty runs in bf16': Mutant(f'{stage}.slopes', 'full_precision(self.runtime)', 'autocast(self.runtime)'),
         'the other side is n steps': Mutant(f'{stage}.other_side', 'else n + 1', 'else n'),
         'a chain has no end':
             Mutant(f'{stage}.other_side', "'data' if self.settings.target == 'chain' else None", 'None'),

@@ -115,7 +115,7 @@ def patches_are_convolutions(precision: str) -> float:
     velocity = (xt - x0.view_as(xt)) / sigma[:, :, None, None, None].clamp(min=net.config.floor)
     return relative([net.tokens(xt).flatten(0, 1), net(xt, sigma, condition)], [tokens, velocity])
 
-# %% ../../nbs/67c_verify_attention.ipynb #fc76a0f6
+# %% ../../nbs/67c_verify_attention.ipynb #0346a41b
 def _offset(precision: str, start: int) -> Tensor:
     "A video that begins at another time, chunk by chunk."
     net, (xt, sigma, condition) = causal(small(precision), CausalLayout(2)), clip(precision)
@@ -170,7 +170,7 @@ def table_starts_anywhere() -> float:
 @identity('14_transformer', 1e-4)
 def embedding_is_diffusers() -> float:
     "The embedding of the noise level equals diffusers' time embedding of 1000 sigma."
-    sigma = torch.linspace(0, 1, 11)
+    sigma = torch.linspace(0, 1, 12)
     truth = get_timestep_embedding(1000 * sigma, 24, flip_sin_to_cos=True, downscale_freq_shift=0)
     return error(sigma_embedding(sigma[None], 24)[0], truth)
 
