@@ -238,10 +238,14 @@ class Denoiser(nn.Module):
         """
         raise NotImplementedError
 
-# %% ../nbs/12_denoiser.ipynb #ed4979bb
+# %% ../nbs/12_denoiser.ipynb #6c3bbc66
 @dataclass(frozen=True)
 class EvidenceCache(Cache):
-    "The evidence (b, f, i) of each finished frame for each clip; see `ClipDenoiser`."
+    """What a `ClipDenoiser` remembers.
+
+    evidence: (b, f, i) how much each finished frame speaks for each clip.
+    frames: how many frames are finished.
+    """
 
     evidence: Tensor
     frames: int = 0
