@@ -61,7 +61,7 @@ def dmd_gradient(video: Tensor, x0_fake: Tensor, x0_real: Tensor, floor: float =
     certainty = (video - x0_real).abs().flatten(1).mean(1).clamp(min=floor)
     return gradient / certainty.reshape(-1, *[1] * (video.dim() - 1))
 
-# %% ../nbs/21_dmd.ipynb #af67d1ff
+# %% ../nbs/21_dmd.ipynb #dca522f6
 @dataclass(frozen=True)
 class DmdSettings(StageSettings):
     "Settings of distribution matching."
@@ -154,9 +154,8 @@ class DmdStage(Stage):
 
     def roll(self, n: int, condition: Condition, draws: Draws, grad: bool = False) -> Tensor:
         "Fresh n-step videos of the student."
-        seeds = draws.integers(2 ** 62).view(len(draws.streams), -1)[:, 0].tolist()
         shape = (draws.batch, *self.world.shape)
-        noise = Noise(shape, seeds, self.student.model.layout, self.runtime.device)
+        noise = Noise(shape, draws.seeds(), self.student.model.layout, self.runtime.device)
         with autocast(self.runtime):
             return rollout(self.student.model, noise, self.schedule(n), condition, grad)
 
