@@ -61,7 +61,7 @@ def dmd_gradient(video: Tensor, x0_fake: Tensor, x0_real: Tensor, floor: float =
     certainty = (video - x0_real).abs().flatten(1).mean(1).clamp(min=floor)
     return gradient / certainty.reshape(-1, *[1] * (video.dim() - 1))
 
-# %% ../nbs/21_dmd.ipynb #474e119f
+# %% ../nbs/21_dmd.ipynb #20ae4336
 @dataclass(frozen=True)
 class DmdSettings(StageSettings):
     "Settings of distribution matching."
@@ -157,8 +157,8 @@ class DmdStage(Stage):
 
     def noise(self, draws: Draws) -> Noise:
         "The noise of a rollout."
-        seeds = draws.on('cpu').integers(2 ** 62).view(len(draws.streams), -1)[:, 0].tolist()
-        return Noise((draws.batch, *self.world.shape), seeds, self.student.model.layout, self.runtime.device)
+        shape = (draws.batch, *self.world.shape)
+        return Noise(shape, draws.seeds(), self.student.model.layout, self.runtime.device)
 
     def roll(self, n: int, condition: Condition, draws: Draws) -> Tensor:
         "Fresh n-step videos of the student, with gradients."

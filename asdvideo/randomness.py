@@ -34,7 +34,7 @@ def seed_of(seed: int, *names: object) -> int:
     """
     return stream(seed, *names).initial_seed()
 
-# %% ../nbs/61_randomness.ipynb #6d2a3cd4
+# %% ../nbs/61_randomness.ipynb #705788bd
 class Draws:
     """Random numbers for a batch that is made of equal blocks, one stream for each.
 
@@ -75,6 +75,10 @@ class Draws:
     def uniform(self, *shape: int) -> Tensor:
         "Numbers (batch, *shape), even in [0, 1)."
         return self.each(lambda rows, generator: torch.rand(rows, *shape, generator=generator))
+
+    def seeds(self) -> list[int]:
+        "One seed for each block. They stay on the CPU, so no device has to be waited for."
+        return [int(torch.randint(2 ** 62, (self.rows,), generator=generator)[0]) for generator in self.streams]
 
     def integers(self, high: int, *shape: int) -> Tensor:
         "Whole numbers (batch, *shape), even from 0 to high - 1."

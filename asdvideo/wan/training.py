@@ -251,7 +251,7 @@ def wan_stage(
         head = wan_head(net, step_list.count)
     return AsdStage(settings, *networks.values(), head, world, step_list, **shared)
 
-# %% ../../nbs/52_wan_training.ipynb #4288ae0a
+# %% ../../nbs/52_wan_training.ipynb #b9f7e726
 @dataclass(frozen=True)
 class PathSettings(Settings):
     "How paths of the teacher are made."
@@ -404,7 +404,9 @@ class OdeStage(Stage):
         index = torch.cat([torch.randint(len(self.paths), (draws.rows,), generator=g) for g in draws.streams])
         points, condition = self.paths.take(index.tolist())
         sizes = torch.tensor(self.student.model.layout.sizes(points.shape[2]))
-        level = draws.integers(self.step_list.count, len(sizes)).cpu().repeat_interleave(sizes, 1)
+        shape = (draws.rows, len(sizes))
+        level = torch.cat([torch.randint(self.step_list.count, shape, generator=g) for g in draws.streams])
+        level = level.repeat_interleave(sizes, 1)
         xt = points[torch.arange(len(points))[:, None], level, torch.arange(points.shape[2])[None]]
         sigma, device = torch.tensor(self.step_list.levels)[level], self.runtime.device
         return xt.to(device), sigma.to(device), points[:, -1].to(device), condition.to(device)
