@@ -109,7 +109,7 @@ def play_passes(run, net: VideoTransformer, schedule: Schedule, condition: Condi
         video.append(x0)
     return torch.cat(video, 1)
 
-# %% ../nbs/49_export.ipynb #b6c8b874
+# %% ../nbs/49_export.ipynb #48cbd827
 def check_exportable(net: nn.Module) -> None:
     """Raise AsdError unless a network can be exported: a small causal student with a window of whole chunks.
 
@@ -142,7 +142,7 @@ def export_onnx(net: VideoTransformer, path: str | Path) -> Path:
         logging.getLogger('torch.onnx').setLevel(logging.ERROR)
         torch.onnx.export(
             ChunkPass(net).eval(), kwargs=inputs, f=str(path), input_names=list(inputs), output_names=['x0', 'own'],
-            dynamic_shapes=dynamic, dynamo=True, external_data=False, optimize=False, verbose=False,
+            dynamic_shapes=dynamic, dynamo=True, external_data=False, verbose=False,
         )
     return Path(path)
 

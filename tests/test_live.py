@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import threading
+from dataclasses import asdict
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,11 +16,13 @@ from dot import Dot
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
-from asdvideo import export, live
+from asdvideo import bench, export, live, long
 from asdvideo.cache import RingCache
 from asdvideo.denoiser import CausalLayout
-from asdvideo.digits import ask
+from asdvideo.digits import DigitsSettings, SteeredDigits, ask
 from asdvideo.errors import AsdError
+from asdvideo.measures import Reference, load_judge
+from asdvideo.randomness import Draws, stream
 from asdvideo.rollout import Noise, rollout
 from asdvideo.schedule import Schedule, StepList
 from asdvideo.stream import VideoStream, Wish
@@ -220,6 +223,61 @@ def test_a_browser_shows_and_steers(modules, tmp_path):
     assert facts['resumed']['y'] < facts['paused']['y'] - .3
     assert facts['pressed'] == '7'
     assert facts['swiped']['x'] < facts['right']['x'] - .2
+
+
+# speed
+
+@pytest.mark.parametrize('layout', [CausalLayout(2), CausalLayout(2, window=6, sink=2)], ids=str)
+def test_everything_computed_again_is_the_same_video(layout):
+    net, schedule = network(layout), Schedule.parse('1*', StepList(4, 3.))
+    noise, condition = Noise((2, 8, *FRAME), 3, layout), ask('3,left+up', 8).map(lambda x: x.expand(2, -1, -1))
+    with torch.no_grad():
+        cached = rollout(net, noise, schedule, condition)
+    assert (bench.recomputed(net, noise, schedule, condition) - cached).abs().max() < 1e-4
+
+
+def test_runs_take_turns_and_the_first_round_does_not_count():
+    order = []
+    seconds = bench.race({'a': lambda: order.append('a'), 'b': lambda: order.append('b')}, 3)
+    assert order == ['a', 'b'] * 4
+    assert [len(values) for values in seconds.values()] == [3, 3]
+
+
+def test_a_table_says_the_share_of_a_limit_the_right_way_round():
+    figures = [bench.figure('x', 'time', [2., 2., 2.], 's', 1.), bench.figure('x', 'rate', [2., 2., 2.], 'GFLOP/s', 8.)]
+    text = bench.describe({'machine': bench.machine(torch.device('cpu')), 'figures': [asdict(f) for f in figures]})
+    assert 'share 0.50' in text and 'share 0.25' in text
+
+
+def test_the_work_of_a_training_step_is_counted():
+    test = bench.Bench(bench.BenchSettings(batch=8), 'cpu', network(CausalLayout(2)))
+    stages = test.stages()
+    work = {name: bench.flops(stage) for name, stage in stages.items()}
+    assert 0 < work['teacher'] < work['dmd'] < work['asd']
+
+
+# long videos
+
+def test_long_videos_are_measured_in_stretches():
+    world = SteeredDigits(DigitsSettings(frames=40))
+    reference = Reference.of_world(load_judge('cpu'), SteeredDigits(), 24)
+    video = world.sample(Draws([stream(0)], 8))[0]
+    found = long.drift(reference, video, 12)
+    assert found.frames == [6, 18, 30]
+    assert all(len(curve) == 3 for curve in found.curves.values())
+    dark = long.drift(reference, torch.cat([video[:, :12], -torch.ones_like(video[:, 12:])], 1), 12)
+    assert dark.curves['ink'][0] == pytest.approx(found.curves['ink'][0])
+    assert dark.curves['ink'][1:] == [0, 0] and dark.curves['survival'][1:] == [0, 0]
+    assert dark.slope('distance') > found.slope('distance')
+
+
+def test_a_long_video_is_a_stream():
+    schedule = Schedule.parse('1', StepList(4))
+    net = network(CausalLayout(2))
+    video = long.write_long(net, CausalLayout(2, window=4), schedule, FRAME, 5, 2)
+    net.layout = CausalLayout(2, window=4)
+    again = VideoStream(net, FRAME, schedule, batch=2)
+    assert video.equal(torch.cat([next(again) for _ in range(5)], 1))
 
 
 # without Python
