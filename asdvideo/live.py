@@ -90,11 +90,11 @@ def reply(session: Session, message: str | bytes) -> dict:
     except json.JSONDecodeError as error:
         return {'error': f'not JSON: {error}'}
 
-# %% ../nbs/46_live.ipynb #33bd9a5f
+# %% ../nbs/46_live.ipynb #a57a9a35
 MESSAGE_LIMIT = 4096
 POLICY = (
-    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; connect-src 'self'; "
-    "frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
+    "connect-src 'self'; frame-ancestors 'none'"
 )
 
 

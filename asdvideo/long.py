@@ -52,7 +52,7 @@ def write_long(
     video = VideoStream(causal(model, layout), frame, schedule, condition, seed, batch)
     return torch.cat([next(video).cpu() for _ in range(check_int('chunks', chunks))], 1)
 
-# %% ../nbs/48_long.ipynb #f1fce6a3
+# %% ../nbs/48_long.ipynb #26afeeeb
 MEASURES = ('distance', 'ink', 'sharpness', 'survival')
 
 
@@ -108,5 +108,6 @@ def draw_drift(drifts: dict[str, Drift]) -> Figure:
         for name, found in drifts.items():
             ax.plot(found.frames, found.curves[measure], label=name)
         ax.set(xlabel='frame', title=measure)
-    axes[0].legend(frameon=False, fontsize=7)
+    axes[-1].set_ylim(-.05, 1.05)
+    axes[-1].legend(frameon=False, fontsize=7)
     return fig

@@ -22,7 +22,7 @@ from .settings import Settings, from_record, setting
 # %% auto #0
 __all__ = ['STEPS_ON_OFFER', 'VideoStream', 'Wish']
 
-# %% ../nbs/45_stream.ipynb #5985b006
+# %% ../nbs/45_stream.ipynb #8a9b9872
 class VideoStream(Iterator[Tensor]):
     """A video of any length; iterate over it to get its chunks. Change `condition` and `schedule` whenever you like.
 
@@ -79,7 +79,8 @@ class VideoStream(Iterator[Tensor]):
     @torch.no_grad()
     def __next__(self) -> Tensor:
         "The next chunk (b, k, c, h, w), or what `decode` makes of it."
-        require(self.schedule.endless, f'steps {self.schedule.name!r}', 'one number for all chunks', 'For example 2 or 1*.')
+        name = self.schedule.name
+        require(self.schedule.endless, f'steps {name!r}', 'one number for all chunks', 'For example 2 or 1*.')
         told, levels = self.told(), self.schedule.of(self.chunk)
         if self.last is not None:
             self.cache = self.model.append(self.cache, *self.last)

@@ -25,7 +25,7 @@ from asdvideo.measures import Reference, load_judge
 from asdvideo.randomness import Draws, stream
 from asdvideo.rollout import Noise, rollout
 from asdvideo.schedule import Schedule, StepList
-from asdvideo.stream import VideoStream, Wish
+from asdvideo.stream import VideoStream
 from asdvideo.transformer import NetworkConfig, VideoTransformer
 
 FRAME = (1, 24, 24)
@@ -44,7 +44,8 @@ def network(layout: CausalLayout) -> VideoTransformer:
 # streams
 
 @pytest.mark.parametrize('layout', [
-    CausalLayout(2), CausalLayout(2, window=6), CausalLayout(2, window=6, sink=2), CausalLayout(3, first=1, window=7), CausalLayout(1, window=1),
+    CausalLayout(2), CausalLayout(2, window=6), CausalLayout(2, window=6, sink=2),
+    CausalLayout(3, first=1, window=7), CausalLayout(1, window=1),
 ], ids=str)
 @pytest.mark.parametrize('name', ['1', '1*', '3'])
 def test_a_stream_is_the_rollout(layout, name):
@@ -62,7 +63,12 @@ def test_a_stream_is_the_rollout(layout, name):
 
 def test_a_stream_decodes_what_it_hands_out():
     seen = []
-    video = VideoStream(Dot(), FRAME, Schedule.parse(1, StepList(4)), ask('right', 1), decode=lambda x: seen.append(x) or len(seen))
+
+    def decode(chunk):
+        seen.append(chunk)
+        return len(seen)
+
+    video = VideoStream(Dot(), FRAME, Schedule.parse(1, StepList(4)), ask('right', 1), decode=decode)
     assert [next(video), next(video)] == [1, 2]
     assert seen[0].shape == (1, 2, *FRAME)
 
@@ -185,7 +191,8 @@ def test_the_port_is_free_again_after_closing():
 
 
 def test_the_page_asks_for_nothing_from_elsewhere():
-    page = ''.join((live.PACKAGE/'pages'/name).read_text() for name in ('index.html', 'socket.js', 'student.js'))
+    names = 'index.html', 'socket.js', 'student.js'
+    page = ''.join((live.PACKAGE/'pages'/name).read_text() for name in names)
     assert 'http://' not in page and 'https://' not in page and 'src=' not in page
 
 
@@ -285,7 +292,9 @@ def test_a_long_video_is_a_stream():
 onnx = pytest.mark.skipif(find_spec('onnxruntime') is None or find_spec('onnxscript') is None, reason='needs the extra onnx')
 
 
-@pytest.mark.parametrize('layout', [CausalLayout(2), CausalLayout(2, window=5), CausalLayout(2, window=6, sink=1), CausalLayout()], ids=str)
+@pytest.mark.parametrize('layout', [
+    CausalLayout(2), CausalLayout(2, window=5), CausalLayout(2, window=6, sink=1), CausalLayout(),
+], ids=str)
 def test_only_students_with_whole_windows_are_exported(layout, tmp_path):
     with pytest.raises(AsdError, match='a window and a sink of whole chunks'):
         export.export_onnx(network(layout), tmp_path/'student.onnx')
@@ -308,8 +317,10 @@ def test_a_browser_computes_what_torch_computes(modules, tmp_path):
     net = network(CausalLayout(2, window=6))
     export.export_page(net, StepList(4, 3.), tmp_path)
     inputs = export.ChunkPass(net).example(2, start=4)
-    plain = {name: {'type': 'int32' if name == 'labels' else 'float32', 'dims': list(x.shape), 'data': x.flatten().tolist()}
-             for name, x in inputs.items()}
+    plain = {}
+    for name, x in inputs.items():
+        kind = 'int32' if name == 'labels' else 'float32'
+        plain[name] = {'type': kind, 'dims': list(x.shape), 'data': x.flatten().tolist()}
     (tmp_path/'inputs.json').write_text(json.dumps(plain))
     server = files_server(tmp_path)
     address = f'http://127.0.0.1:{server.server_address[1]}/'
