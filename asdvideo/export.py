@@ -108,7 +108,7 @@ def play_passes(run, net: VideoTransformer, schedule: Schedule, condition: Condi
         video.append(x0)
     return torch.cat(video, 1)
 
-# %% ../nbs/49_export.ipynb #bfe58116
+# %% ../nbs/49_export.ipynb #53c694ba
 def check_exportable(net: nn.Module) -> None:
     """Raise AsdError unless a network can be exported: a small causal student with a window of whole chunks.
 
@@ -118,7 +118,8 @@ def check_exportable(net: nn.Module) -> None:
     layout = net.layout
     whole = layout.causal and layout.first in (None, layout.chunk) and layout.window is not None
     whole = whole and layout.window % layout.chunk == 0 and layout.sink % layout.chunk == 0
-    require(whole, str(layout), 'a causal student with a window and a sink of whole chunks', 'Give it a layout with a window.')
+    allowed = 'a causal student with a window and a sink of whole chunks'
+    require(whole, str(layout), allowed, 'Give it a layout with a window.')
 
 
 def export_onnx(net: VideoTransformer, path: str | Path) -> Path:
@@ -141,7 +142,8 @@ def export_onnx(net: VideoTransformer, path: str | Path) -> Path:
         logging.getLogger('torch.onnx').setLevel(logging.ERROR)
         torch.onnx.export(
             ChunkPass(net).eval(), kwargs=inputs, f=str(path),
-            input_names=list(inputs), output_names=['x0', 'own'], dynamic_shapes=dynamic, dynamo=True, external_data=False, verbose=False,
+            input_names=list(inputs), output_names=['x0', 'own'], dynamic_shapes=dynamic,
+            dynamo=True, external_data=False, verbose=False,
         )
     return Path(path)
 
