@@ -114,7 +114,7 @@ def ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
     """
     return [a / b for a, b in zip(above, below)]
 
-# %% ../nbs/47_bench.ipynb #0b7a9267
+# %% ../nbs/47_bench.ipynb #733cc523
 SAMPLED = ('1', '1*', '2', '2*', '4')
 TEACHER_STEPS = 32
 
@@ -339,11 +339,11 @@ class Bench:
     def worlds(self) -> Iterator[Figure]:
         "(f) seconds per update of an ensemble in the exact worlds."
         from asdvideo.lab.students import ToySettings, beginners, lab_stage
-        from asdvideo.lab.worlds import world
+        from asdvideo.lab.worlds import point_world
 
         for arm in ('dmd', 'asd'):
             toy = ToySettings(arm=arm, seeds=tuple(range(10)), start_steps=1)
-            law = world(toy.world)
+            law = point_world(toy.world)
             stage, numbers = lab_stage(toy, law, beginners(toy, law, device=self.device), self.device), count(toy.wait)
             seconds = self.race({arm: lambda s=stage, n=numbers: s.train_step(next(n))})
             yield figure('worlds', f'{arm}, update of 10 students', seconds[arm])
