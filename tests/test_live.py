@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import threading
+from dataclasses import asdict
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,14 +16,16 @@ from dot import Dot
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
-from asdvideo import export, live
+from asdvideo import bench, export, live, long
 from asdvideo.cache import RingCache
 from asdvideo.denoiser import CausalLayout
-from asdvideo.digits import ask
+from asdvideo.digits import DigitsSettings, SteeredDigits, ask
 from asdvideo.errors import AsdError
+from asdvideo.measures import Reference, load_judge
+from asdvideo.randomness import Draws, stream
 from asdvideo.rollout import Noise, rollout
 from asdvideo.schedule import Schedule, StepList
-from asdvideo.stream import VideoStream, Wish
+from asdvideo.stream import VideoStream
 from asdvideo.transformer import NetworkConfig, VideoTransformer
 
 FRAME = (1, 24, 24)
@@ -41,7 +44,8 @@ def network(layout: CausalLayout) -> VideoTransformer:
 # streams
 
 @pytest.mark.parametrize('layout', [
-    CausalLayout(2), CausalLayout(2, window=6), CausalLayout(2, window=6, sink=2), CausalLayout(3, first=1, window=7), CausalLayout(1, window=1),
+    CausalLayout(2), CausalLayout(2, window=6), CausalLayout(2, window=6, sink=2),
+    CausalLayout(3, first=1, window=7), CausalLayout(1, window=1),
 ], ids=str)
 @pytest.mark.parametrize('name', ['1', '1*', '3'])
 def test_a_stream_is_the_rollout(layout, name):
@@ -59,7 +63,12 @@ def test_a_stream_is_the_rollout(layout, name):
 
 def test_a_stream_decodes_what_it_hands_out():
     seen = []
-    video = VideoStream(Dot(), FRAME, Schedule.parse(1, StepList(4)), ask('right', 1), decode=lambda x: seen.append(x) or len(seen))
+
+    def decode(chunk):
+        seen.append(chunk)
+        return len(seen)
+
+    video = VideoStream(Dot(), FRAME, Schedule.parse(1, StepList(4)), ask('right', 1), decode=decode)
     assert [next(video), next(video)] == [1, 2]
     assert seen[0].shape == (1, 2, *FRAME)
 
@@ -182,7 +191,8 @@ def test_the_port_is_free_again_after_closing():
 
 
 def test_the_page_asks_for_nothing_from_elsewhere():
-    page = ''.join((live.PACKAGE/'pages'/name).read_text() for name in ('index.html', 'socket.js', 'student.js'))
+    names = 'index.html', 'socket.js', 'student.js'
+    page = ''.join((live.PACKAGE/'pages'/name).read_text() for name in names)
     assert 'http://' not in page and 'https://' not in page and 'src=' not in page
 
 
@@ -195,7 +205,8 @@ def modules(tmp_path_factory):
     if chromium is None or shutil.which('npm') is None or shutil.which('node') is None:
         pytest.skip('needs chromium, node and npm')
     folder = tmp_path_factory.mktemp('npm')
-    done = subprocess.run(['npm', 'install', '--silent', '--no-save', 'playwright-core'], cwd=folder, capture_output=True)
+    words = ['npm', 'install', '--silent', '--no-save', 'playwright-core']
+    done = subprocess.run(words, cwd=folder, capture_output=True)
     if done.returncode:
         pytest.skip('npm could not get playwright-core')
     return folder/'node_modules', chromium
@@ -222,12 +233,72 @@ def test_a_browser_shows_and_steers(modules, tmp_path):
     assert facts['swiped']['x'] < facts['right']['x'] - .2
 
 
+# speed
+
+@pytest.mark.parametrize('layout', [CausalLayout(2), CausalLayout(2, window=6, sink=2)], ids=str)
+def test_everything_computed_again_is_the_same_video(layout):
+    net, schedule = network(layout), Schedule.parse('1*', StepList(4, 3.))
+    noise, condition = Noise((2, 8, *FRAME), 3, layout), ask('3,left+up', 8).map(lambda x: x.expand(2, -1, -1))
+    with torch.no_grad():
+        cached = rollout(net, noise, schedule, condition)
+    assert (bench.recomputed(net, noise, schedule, condition) - cached).abs().max() < 1e-4
+
+
+def test_runs_take_turns_and_the_first_round_does_not_count():
+    order = []
+    seconds = bench.race({'a': lambda: order.append('a'), 'b': lambda: order.append('b')}, 3)
+    assert order == ['a', 'b'] * 4
+    assert [len(values) for values in seconds.values()] == [3, 3]
+
+
+def test_a_table_says_the_share_of_a_limit_the_right_way_round():
+    figures = [bench.figure('x', 'time', [2., 2., 2.], 's', 1.), bench.figure('x', 'rate', [2., 2., 2.], 'GFLOP/s', 8.)]
+    text = bench.describe({'machine': bench.machine(torch.device('cpu')), 'figures': [asdict(f) for f in figures]})
+    assert 'share 0.50' in text and 'share 0.25' in text
+
+
+def test_the_work_of_a_training_step_is_counted():
+    net = network(CausalLayout(2))
+    work = []
+    for batch in (8, 16, 24):
+        stage = bench.Bench(bench.BenchSettings(batch=batch), 'cpu', net).stages()['teacher']
+        work.append(bench.flops(stage))
+    assert work[2] - work[1] == work[1] - work[0] > 0
+
+
+# long videos
+
+def test_long_videos_are_measured_in_stretches():
+    world = SteeredDigits(DigitsSettings(frames=40))
+    reference = Reference.of_world(load_judge('cpu'), SteeredDigits(), 24)
+    video = world.sample(Draws([stream(0)], 8))[0]
+    found = long.drift(reference, video, 12)
+    assert found.frames == [6, 18, 30]
+    assert all(len(curve) == 3 for curve in found.curves.values())
+    dark = long.drift(reference, torch.cat([video[:, :12], -torch.ones_like(video[:, 12:])], 1), 12)
+    assert dark.curves['ink'][0] == pytest.approx(found.curves['ink'][0])
+    assert dark.curves['ink'][1:] == [0, 0] and dark.curves['survival'][1:] == [0, 0]
+    assert dark.slope('distance') > found.slope('distance')
+
+
+def test_a_long_video_is_a_stream():
+    schedule = Schedule.parse('1', StepList(4))
+    net = network(CausalLayout(2))
+    video = long.write_long(net, CausalLayout(2, window=4), schedule, FRAME, 5, 2)
+    net.layout = CausalLayout(2, window=4)
+    again = VideoStream(net, FRAME, schedule, batch=2)
+    assert video.equal(torch.cat([next(again) for _ in range(5)], 1))
+
+
 # without Python
 
-onnx = pytest.mark.skipif(find_spec('onnxruntime') is None or find_spec('onnxscript') is None, reason='needs the extra onnx')
+missing = [name for name in ('onnxruntime', 'onnxscript') if find_spec(name) is None]
+onnx = pytest.mark.skipif(bool(missing), reason='needs the extra onnx')
 
 
-@pytest.mark.parametrize('layout', [CausalLayout(2), CausalLayout(2, window=5), CausalLayout(2, window=6, sink=1), CausalLayout()], ids=str)
+@pytest.mark.parametrize('layout', [
+    CausalLayout(2), CausalLayout(2, window=5), CausalLayout(2, window=6, sink=1), CausalLayout(),
+], ids=str)
 def test_only_students_with_whole_windows_are_exported(layout, tmp_path):
     with pytest.raises(AsdError, match='a window and a sink of whole chunks'):
         export.export_onnx(network(layout), tmp_path/'student.onnx')
@@ -250,8 +321,10 @@ def test_a_browser_computes_what_torch_computes(modules, tmp_path):
     net = network(CausalLayout(2, window=6))
     export.export_page(net, StepList(4, 3.), tmp_path)
     inputs = export.ChunkPass(net).example(2, start=4)
-    plain = {name: {'type': 'int32' if name == 'labels' else 'float32', 'dims': list(x.shape), 'data': x.flatten().tolist()}
-             for name, x in inputs.items()}
+    plain = {}
+    for name, x in inputs.items():
+        kind = 'int32' if name == 'labels' else 'float32'
+        plain[name] = {'type': kind, 'dims': list(x.shape), 'data': x.flatten().tolist()}
     (tmp_path/'inputs.json').write_text(json.dumps(plain))
     server = files_server(tmp_path)
     address = f'http://127.0.0.1:{server.server_address[1]}/'
