@@ -464,7 +464,6 @@ def _randomness_and_training() -> dict[str, Mutant]:
         'all blocks draw from the first stream':
             Mutant('randomness:Draws.each', 'draw(self.rows, generator)', 'draw(self.rows, self.streams[0])'),
         'uniform numbers are normal': Mutant('randomness:Draws.uniform', 'torch.rand(', 'torch.randn('),
-        'autocast keeps its casts': Mutant('devices:autocast', 'cache_enabled=False', 'cache_enabled=True'),
         'autocast does nothing': Mutant('devices:autocast', "how.precision == 'fp32'", 'True'),
         'methods have their own draws': Mutant(f'{stage}.common_stream', 'self.family or self.name', 'self.name'),
         'methods have their own blocks': Mutant(f'{stage}.block_stream', 'self.family or self.name', 'self.name'),

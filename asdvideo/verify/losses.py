@@ -29,7 +29,7 @@ __all__ = ['dmd_is_kl', 'dmd_normaliser', 'dmd_rests', 'dmd_follows_double', 'cl
            'pool_is_attention', 'adversarial_gradient', 'penalty_limit', 'penalty_in_fp32', 'measured_weight',
            'following_weight', 'following_weight_has_a_floor', 'weights_of_members']
 
-# %% ../../nbs/67f_verify_losses.ipynb #548e0b53
+# %% ../../nbs/67f_verify_losses.ipynb #fcb7b718
 def _divergence(student: tuple[Tensor, Tensor], teacher: tuple[float, float], level: float) -> Tensor:
     "The Kullback-Leibler divergence of two Gaussians (mean, std) after noising."
     (m, s), (m2, s2) = (
@@ -71,7 +71,8 @@ def dmd_rests() -> float:
     (video, sigma, told), eps, net = clip(), clip(seed=1)[0], small(grad=True)
     guess = clean_guess(net, video.requires_grad_(), sigma, eps, told)
     gradient = dmd_gradient(video, guess, guess)
-    return gradient.abs().max().item() if not gradient.requires_grad else math.inf
+    still = not (guess.requires_grad or gradient.requires_grad)
+    return gradient.abs().max().item() if still else math.inf
 
 
 @identities('21_dmd', fp32=1e-4, bf16=.05)
