@@ -17,7 +17,11 @@ from torch import Tensor, nn
 from .denoiser import Condition, Denoiser, split_rows
 from .devices import autocast, full_precision
 from asdvideo.discriminator import (
-    DiscriminatorHead, discriminator_loss, slope_finite, step_logit, student_loss,
+    DiscriminatorHead,
+    discriminator_loss,
+    slope_finite,
+    step_logit,
+    student_loss,
 )
 from .dmd import DmdSettings, DmdStage, Rollouts
 from .errors import require

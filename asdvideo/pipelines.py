@@ -399,7 +399,7 @@ def tiny_wan_pipeline(seed: int = 0) -> CausalWanPipeline:
 
     from asdvideo.wan.model import TINY
 
-    words = ['<pad>', '</s>', '<unk>', *'a corgi runs over the snow at dusk'.split()]
+    words = ['<pad>', '</s>', '<unk>', *['a', 'corgi', 'runs', 'over', 'the', 'snow', 'at', 'dusk']]
     raw = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token='<unk>'))
     raw.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, pad_token='<pad>', eos_token='</s>', unk_token='<unk>')

@@ -62,7 +62,7 @@ class Clips(World):
         check_shape('video', video, 'i', 'f', 'c', 'h', 'w')
         low, high = video.min().item(), video.max().item()
         remedy = 'Rescale with 2 * x / 255 - 1.'
-        require(-1 <= low and high <= 1, f'video values from {low:.3g} to {high:.3g}', '-1 to 1', remedy)
+        require(low >= -1 and high <= 1, f'video values from {low:.3g} to {high:.3g}', '-1 to 1', remedy)
         self.video, self.labels_of, self.hidden = video, labels_of, hidden
         self.shape = tuple(video.shape[1:])
         if labels_of is not None:

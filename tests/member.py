@@ -18,7 +18,7 @@ from asdvideo.files import save_json, save_tensors
 from asdvideo.randomness import stream
 from asdvideo.schedule import StepList
 from asdvideo.settings import changed
-from asdvideo.training import LearnerSettings, ProcessGroup, fit
+from asdvideo.training import LearnerSettings, fit
 from asdvideo.transformer import NetworkConfig, VideoTransformer
 from asdvideo.world import Clips
 

@@ -11,17 +11,51 @@ from asdvideo.digits import DigitsSettings, SteeredDigits, ask
 from asdvideo.errors import AsdError
 from asdvideo.ffe import KINDS, allocations, guesses, jump, pareto, similarity
 from asdvideo.initialisation import (
-    InitialisationSettings, InitialisationStage, Paths, PathSettings, WithHistory, ode_loss, ode_path, record_paths,
+    InitialisationSettings,
+    InitialisationStage,
+    Paths,
+    PathSettings,
+    WithHistory,
+    ode_loss,
+    ode_path,
+    record_paths,
 )
 from asdvideo.judge import NOTHING, Judge, JudgeConfig, JudgeSettings, JudgeStage, bend, frames_to_judge, observe
 from asdvideo.measures import (
-    Reference, across_seeds, asked, density_coverage, frechet, histograms, interval, load_judge, look, obeyed,
+    Reference,
+    across_seeds,
+    asked,
+    density_coverage,
+    frechet,
+    histograms,
+    interval,
+    load_judge,
+    look,
+    obeyed,
     total_variation,
 )
 from asdvideo.pictures import film, page, pixels, save_video, strips
 from asdvideo.randomness import Draws, stream
-from asdvideo.recipes import CHAIN, STUDENTS, Home, check_gate, earlier, evaluate_all, gate, known, make_stage
-from asdvideo.recipes import GateSettings, kept_row, paired_clips, reference, reproduce, settings_of, tiny, told_steps, train
+from asdvideo.recipes import (
+    CHAIN,
+    STUDENTS,
+    GateSettings,
+    Home,
+    check_gate,
+    earlier,
+    evaluate_all,
+    gate,
+    kept_row,
+    known,
+    make_stage,
+    paired_clips,
+    reference,
+    reproduce,
+    settings_of,
+    tiny,
+    told_steps,
+    train,
+)
 from asdvideo.rollout import Noise
 from asdvideo.sampling import Sampler, generate, load
 from asdvideo.schedule import StepList
@@ -323,7 +357,7 @@ def test_a_network_that_is_told_begins_as_it_was():
 
 
 def test_the_gate():
-    good = {name: 1. for name in ('digit', 'direction', 'coverage', 'ink', 'sharpness')}
+    good = dict.fromkeys(('digit', 'direction', 'coverage', 'ink', 'sharpness'), 1.0)
     good |= {f'tv_{name}': .02 for name in ('speed', 'direction', 'turn', 'bounce', 'place')}
     assert all(met for _, _, met in gate(good, good, GateSettings()).values())
     for name, value in (('digit', .8), ('ink', 1.2), ('sharpness', .8), ('tv_turn', .08)):

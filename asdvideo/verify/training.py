@@ -27,9 +27,18 @@ from ..rollout import Noise, rollout
 from ..schedule import Schedule
 from ..teacher import TeacherSettings, TeacherStage
 from asdvideo.training import (
-    Learner, LearnerSettings, Muon, ProcessGroup, clip_gradients, fit, flatten, lr_factor, mean_logs, unflatten,
+    Learner,
+    LearnerSettings,
+    Muon,
+    ProcessGroup,
+    clip_gradients,
+    fit,
+    flatten,
+    lr_factor,
+    mean_logs,
+    unflatten,
 )
-from .base import error, holds, identities, identity, relative
+from .base import error, holds, identity, relative
 from .cases import STEPS, small, tiny_stage, tiny_world
 
 # %% auto #0
@@ -177,7 +186,7 @@ def _slopes(precision: str, videos: Tensor) -> Tensor:
     stage = tiny_stage(AsdStage, counts=(2,), batch=1, block=1, runtime=Runtime(precision=precision))
     found = []
     for i, video in enumerate(videos):
-        one = Rollouts({n: video for n in (2, 3)}, {n: Condition() for n in (2, 3)})
+        one = Rollouts(dict.fromkeys((2, 3), video), {n: Condition() for n in (2, 3)})
         stage.fake_gradients(Draws([stream(i, 'levels')], 1), one)
         found.append(stage.slopes(Draws([stream(i, 'xi')], 1), one).detach())
     return torch.stack(found)
