@@ -57,8 +57,10 @@ def split_blocks(net: nn.Module, mesh: Any, policy: MixedPrecisionPolicy) -> Non
     for method in ('forward_features', 'append'):
         register_fsdp_forward_method(net, method)
 
-# %% ../nbs/55_distributed.ipynb #b781cbcd
-def hand_out(net: nn.Module, values: dict[str, Tensor] | None, device: torch.device, mesh: Any, policy: Any) -> nn.Module:
+# %% ../nbs/55_distributed.ipynb #33894999
+def hand_out(
+    net: nn.Module, values: dict[str, Tensor] | None, device: torch.device, mesh: Any, policy: Any
+) -> nn.Module:
     """Split a network and fill it from the first process.
 
     net: the network, in place; on the meta device.

@@ -28,7 +28,7 @@ def launch(jobs, folder, processes=2):
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
-    common = {'WORLD_SIZE': str(processes), 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(port), 'OMP_NUM_THREADS': '1'}
+    common = {'WORLD_SIZE': str(processes), 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(port)}
     started = []
     for rank in range(processes):
         env = {**os.environ, **common, 'RANK': str(rank), 'LOCAL_RANK': str(rank), 'CUDA_VISIBLE_DEVICES': ''}
@@ -45,16 +45,14 @@ def place(tmp_path_factory):
     place = tmp_path_factory.mktemp('distributed')
     first = [{'kind': kind, 'how': how, 'out': str(place/f'{kind}-{how}.safetensors')} for kind, how in CASES]
     for kind in ('asd', 'wan'):
-        first.append({
-            'kind': kind, 'how': 'split', 'folder': str(place/f'run-{kind}'), 'stop': 1, 'out': str(place/'x.safetensors')
-        })
+        begun = {'kind': kind, 'how': 'split', 'folder': str(place/f'run-{kind}'), 'stop': 1}
+        first.append({**begun, 'out': str(place/'x.safetensors')})
     launch(first, place)
     for kind in ('asd', 'wan'):
         pieces = [file.name for file in listing(place/f'run-{kind}')]
         (place/f'pieces-{kind}.json').write_text(json.dumps(pieces))
-        member.run(
-            {'kind': kind, 'folder': str(place/f'run-{kind}'), 'stop': 2, 'out': str(place/'y.safetensors')}, ProcessGroup()
-        )
+        job = {'kind': kind, 'folder': str(place/f'run-{kind}'), 'stop': 2, 'out': str(place/'y.safetensors')}
+        member.run(job, ProcessGroup())
     launch([{
         'kind': kind, 'how': 'split', 'folder': str(place/f'run-{kind}'), 'out': str(place/f'{kind}-again.safetensors')
     } for kind in ('asd', 'wan')], place)

@@ -169,7 +169,8 @@ def test_bad_inputs(inputs, prompts, tmp_path):
     for call in (
         lambda: net(xt[..., :7], sigma, text), lambda: net(xt[:, :5], sigma[:, :5], text),
         lambda: net(xt, sigma[:, :3], text), lambda: net(xt, sigma, Condition(text=text.text[:, :, :3])),
-        lambda: net(xt, sigma, Condition(labels=torch.zeros(2, 6, 1))), lambda: net(xt, sigma, text, net.empty_cache(), xt),
+        lambda: net(xt, sigma, Condition(labels=torch.zeros(2, 6, 1))),
+        lambda: net(xt, sigma, text, net.empty_cache(), xt),
         lambda: PromptWorld(prompts, (4, 4, 4, 4)).sample(None), lambda: Prompts(tmp_path),
         lambda: wan_stage('other', random_wan().model, prompts), lambda: wan_stage(
             'asd', copy.deepcopy(net.model), prompts, changed(SMALL, frames=3)),

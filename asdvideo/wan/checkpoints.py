@@ -62,7 +62,7 @@ def to_diffusers(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     original = any(name.startswith(('head.', 'time_embedding.')) or '.self_attn.' in name for name in plain)
     return convert_wan_transformer_to_diffusers(plain) if original else plain
 
-# %% ../../nbs/51_wan_checkpoints.ipynb #c89eb9ed
+# %% ../../nbs/51_wan_checkpoints.ipynb #09c74574
 def config_of(tensors: Mapping[str, Tensor], head: int = 128) -> dict:
     """The configuration of `WanTransformer3DModel` that fits tensors under diffusers' names.
 
@@ -79,7 +79,8 @@ def config_of(tensors: Mapping[str, Tensor], head: int = 128) -> dict:
     require(not missing, f'a checkpoint without {", ".join(missing[:2])}', 'the tensors of a text-to-video Wan')
     shape = {key: tuple(tensors[name].shape) for key, name in names.items()}
     width, channels, *patch = shape['patch']
-    require(width % head == 0, f'width {width} with {head} channels per head', 'a whole number of heads', 'Pass the configuration.')
+    found = f'width {width} with {head} channels per head'
+    require(width % head == 0, found, 'a whole number of heads', 'Pass the configuration.')
     return {
         'num_attention_heads': width // head, 'attention_head_dim': head, 'patch_size': tuple(patch),
         'in_channels': channels, 'out_channels': shape['out'][0] // (patch[0] * patch[1] * patch[2]),
@@ -149,7 +150,9 @@ def load_wan(
         raise AsdError(f'{path}: no transformer of Wan in safetensors could be read ({str(error)[:300]}).') from error
 
 
-def _load_file(path: str | os.PathLike, config: dict | None, dtype: torch.dtype | None, empty: bool) -> WanTransformer3DModel:
+def _load_file(
+    path: str | os.PathLike, config: dict | None, dtype: torch.dtype | None, empty: bool
+) -> WanTransformer3DModel:
     "See `load_wan`."
     tensors = to_diffusers(read_tensors(path))
     with init_empty_weights():

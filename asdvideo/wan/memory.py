@@ -31,9 +31,9 @@ __all__ = ['FULL', 'Meter', 'FusedShapes', 'planned', 'NoPrompts', 'NoPaths', 'N
            'networks', 'step_bytes', 'gathered_bytes', 'state_bytes', 'planned_bytes', 'host_bytes', 'plan',
            'describe_plan', 'check_memory']
 
-# %% ../../nbs/54_memory.ipynb #633d4465
+# %% ../../nbs/54_memory.ipynb #e63a08e5
 class Meter(TorchDispatchMode):
-    """Counts the bytes of the tensors that are made inside and are still alive: `now`, and the largest `now` so far, `peak`.
+    """Counts the bytes of tensors that are made inside and still alive: `now`, and the largest `now` so far, `peak`.
 
     device: only tensors on this kind of device count.
     """
@@ -187,7 +187,7 @@ def planned_stage(
     settings = changed(KINDS[plan.kind], batch=plan.videos, fake_rounds=1, student__average=average)
     return wan_stage(plan.kind, model, prompts, wan, settings, real, step_list, **how)
 
-# %% ../../nbs/54_memory.ipynb #e5b1e658
+# %% ../../nbs/54_memory.ipynb #cbb5c800
 def numel(net: nn.Module, trained: bool = False) -> int:
     """Numbers in a network.
 
@@ -214,7 +214,8 @@ def step_bytes(stage: Stage) -> int:
     def drop(p: Tensor) -> None:
         p.grad = None
 
-    hooks = [p.register_post_accumulate_grad_hook(drop) for net in networks(stage) for p in net.parameters() if p.requires_grad]
+    trained = [p for net in networks(stage) for p in net.parameters() if p.requires_grad]
+    hooks = [p.register_post_accumulate_grad_hook(drop) for p in trained]
     for net in networks(stage):
         if isinstance(net, CausalWan):
             planned(net)
@@ -284,7 +285,10 @@ def host_bytes(stage: Stage, gpus: int) -> dict[str, float]:
     averages = sum(4 * numel(learner.model) for learner in stage.learners.values() if learner.average is not None)
     kept = sum(sum(state_bytes(learner, gpus).values()) for learner in stage.learners.values())
     largest = max(p.numel() for net in networks(stage) for p in net.parameters())
-    return {'first process, at the start': nets + averages, 'each process, to resume': kept, 'one tensor on its way': 4 * largest}
+    return {
+        'first process, at the start': nets + averages, 'each process, to resume': kept,
+        'one tensor on its way': 4 * largest,
+    }
 
 # %% ../../nbs/54_memory.ipynb #f119a0f0
 FULL = .92

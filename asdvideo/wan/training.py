@@ -118,7 +118,7 @@ class Prompts:
         "Prompts by their numbers from 0, the empty one not counted: (b, l, d)."
         return torch.stack([self.row(int(i) + 1) for i in indices])
 
-# %% ../../nbs/52_wan_training.ipynb #e50cfa93
+# %% ../../nbs/52_wan_training.ipynb #5fb4ad52
 @dataclass(frozen=True)
 class WanSettings(Settings):
     "What is special about training on Wan. Frames are latent frames; four frames of a video make one, after the first."
@@ -150,7 +150,7 @@ class PromptWorld(World):
 
     def sample(self, draws: Draws) -> tuple[Tensor, Condition]:
         "There are no videos here: raises AsdError."
-        raise AsdError('videos of a world of prompts: expected a target other than data. Use the target next, last or self.')
+        raise AsdError('videos of a world of prompts: expected none. Use the target next, last or self.')
 
     def conditions(self, draws: Draws) -> Condition:
         "See `World.conditions`: every prompt is as likely as any other."
@@ -184,7 +184,7 @@ def merged(net: CausalWan) -> CausalWan:
             twin.set_submodule(name, layer.get_base_layer())
     return twin
 
-# %% ../../nbs/52_wan_training.ipynb #33a5139d
+# %% ../../nbs/52_wan_training.ipynb #a847ba5e
 STEPS = StepList(4, shift=5.)
 STUDENT = LearnerSettings(lr=2e-6, beta2=.999, warmup=0, decay=0., clip=10., average=.99)
 FAKE_SCORE = LearnerSettings(lr=4e-7, beta2=.999, warmup=0, decay=0., clip=10.)
@@ -236,7 +236,8 @@ def wan_stage(
     wan.layout.sizes(wan.frames)
     fits = not settings.told and (kind == 'dmd' or settings.target not in ('data', 'chain'))
     found = f'told={settings.told}' + (f', target={settings.target}' if kind == 'asd' else '')
-    require(fits, found, 'told=False and a target of steps', 'A world of prompts has no videos, and Wan no step embedding.')
+    remedy = 'A world of prompts has no videos, and Wan no step embedding.'
+    require(fits, found, 'told=False and a target of steps', remedy)
     net = CausalWan(model, null=prompts.null, checkpointing=wan.checkpointing)
     teacher = copy.deepcopy(net) if real is None else CausalWan(real, null=prompts.null)
     if wan.lora:
@@ -251,7 +252,7 @@ def wan_stage(
         head = wan_head(net, step_list.count)
     return AsdStage(settings, *networks.values(), head, world, step_list, **shared)
 
-# %% ../../nbs/52_wan_training.ipynb #b9f7e726
+# %% ../../nbs/52_wan_training.ipynb #63fbbd94
 @dataclass(frozen=True)
 class PathSettings(Settings):
     "How paths of the teacher are made."
@@ -264,7 +265,9 @@ class PathSettings(Settings):
 
 
 @torch.no_grad()
-def make_path(model: Denoiser, noise: Tensor, condition: Condition, settings: PathSettings, step_list: StepList) -> Tensor:
+def make_path(
+    model: Denoiser, noise: Tensor, condition: Condition, settings: PathSettings, step_list: StepList
+) -> Tensor:
     """Points of the teacher's paths at the student's levels, and their ends.
 
     model: the (guided) bidirectional teacher.
