@@ -72,15 +72,16 @@ def velocity_from_x0(xt: Tensor, x0: Tensor, sigma: Tensor, floor: float = 1e-8)
     """
     return (xt - x0) / per_frame(sigma, xt).clamp(min=floor)
 
-# %% ../nbs/13_flow.ipynb #6a5a4d26
+# %% ../nbs/13_flow.ipynb #1d26cb8d
 def shift_sigma(sigma: float | Tensor, shift: float) -> float | Tensor:
     """Noise levels moved towards noise.
 
     sigma: a level in [0, 1], or a tensor of levels.
     shift: 1 leaves them as they are; above 1 they move towards noise.
-    Source: SD3; Wan2.1 and Self-Forcing use 5 or 8.
+    Returns exactly 0 for 0 and exactly 1 for 1. Source: SD3; Wan2.1 and Self-Forcing use 5 or 8.
     """
-    return shift * sigma / (1 + (shift - 1) * sigma)
+    moved = shift * sigma
+    return moved / (moved + (1 - sigma))
 
 
 def sigma_grid(steps: int, shift: float = 1.) -> list[float]:
