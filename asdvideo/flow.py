@@ -107,15 +107,16 @@ class GaussianDenoiser(Denoiser):
         longer.frames = cache.frames + x0.shape[1]
         return longer
 
-# %% ../nbs/13_flow.ipynb #21272fd9
+# %% ../nbs/13_flow.ipynb #f5ea9776
 def shift_sigma(sigma: float | Tensor, shift: float) -> float | Tensor:
     """Noise levels moved towards noise.
 
     sigma: a level in [0, 1], or a tensor of levels.
     shift: 1 leaves them as they are; above 1 they move towards noise.
-    Source: SD3; Wan2.1 and Self-Forcing use 5 or 8.
+    Returns exactly 0 for 0 and exactly 1 for 1. Source: SD3; Wan2.1 and Self-Forcing use 5 or 8.
     """
-    return shift * sigma / (1 + (shift - 1) * sigma)
+    moved = shift * sigma
+    return moved / (moved + (1 - sigma))
 
 
 def sigma_grid(steps: int, shift: float = 1.) -> list[float]:

@@ -128,7 +128,6 @@ def _denoiser() -> dict[str, Mutant]:
 
 
 def _flow() -> dict[str, Mutant]:
-    shift = '(1 + (shift - 1) * sigma)'
     return {
         'noise and data are swapped':
             Mutant('flow:add_noise', '(1 - sigma) * x0 + sigma * eps', 'sigma * x0 + (1 - sigma) * eps'),
@@ -137,7 +136,7 @@ def _flow() -> dict[str, Mutant]:
             Mutant('flow:eps_from_velocity', '(1 - per_frame(sigma, xt))', 'per_frame(sigma, xt)'),
         'the velocity has a large floor': Mutant('flow:velocity_from_x0', 'min=floor', 'min=.1'),
         'the velocity has no floor': Mutant('flow:velocity_from_x0', '.clamp(min=floor)', ''),
-        'the shift is inverted': Mutant('flow:shift_sigma', shift, '(shift + (1 - shift) * sigma) / shift'),
+        'the shift is inverted': Mutant('flow:shift_sigma', 'moved + (1 - sigma)', 'sigma + shift * (1 - sigma)'),
         'Euler steps are too short': Mutant('flow:euler', '(there - here) *', '.98 * (there - here) *'),
         'Euler is a level late': Mutant('flow:euler', '[:2], here', '[:2], there'),
         'the grid does not end at 0': Mutant('flow:sigma_grid', '1 - i / steps', '1 - i / (steps + 1)'),

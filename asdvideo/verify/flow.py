@@ -105,7 +105,7 @@ def drawn_levels() -> float:
     half = abs((whole[:, 0] < .75).float().mean() - .5) < .03 and abs((plain[:, 0] < .5).float().mean() - .5) < .03
     return holds(shared and apart and inside and half)
 
-# %% ../../nbs/67b_verify_flow.ipynb #d5d69ee6
+# %% ../../nbs/67b_verify_flow.ipynb #3f421974
 @identities('13_flow', fp32=1e-4)
 def euler_is_diffusers(precision: str) -> float:
     "The Euler sampler equals FlowMatchEulerDiscreteScheduler of diffusers."
@@ -150,8 +150,9 @@ def shifts_compose() -> float:
     "A shift by a and then by b is a shift by a * b; it keeps 0 and 1, and 1 shifts nothing."
     sigma = torch.linspace(0, 1, 11, dtype=torch.double)
     twice = shift_sigma(shift_sigma(sigma, 3.), 2.)
-    ends = shift_sigma(sigma, 5.)[[0, -1]]
-    return error([twice, ends, shift_sigma(sigma, 1.)], [shift_sigma(sigma, 6.), sigma[[0, -1]], sigma])
+    ends = [shift_sigma(end, shift) for end in (0., 1.) for shift in (.2, 3., 5.)]
+    exact = holds(ends == [0., 0., 0., 1., 1., 1.])
+    return max(exact, error([twice, shift_sigma(sigma, 1.)], [shift_sigma(sigma, 6.), sigma]))
 
 # %% ../../nbs/67b_verify_flow.ipynb #3076ad81
 @identities('14_transformer', fp32=0, bf16=0)
