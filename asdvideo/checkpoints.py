@@ -23,7 +23,7 @@ from .settings import from_record
 from .training import Stage
 from .transformer import NetworkConfig, VideoTransformer
 
-# %% ../nbs/66_checkpoints.ipynb #6ed1d22c
+# %% ../nbs/66_checkpoints.ipynb #1b8eaad7
 def half(name: str, tensor: Tensor) -> Tensor:
     """A weight in fp16.
 
@@ -45,7 +45,8 @@ def describe_network(net: nn.Module) -> dict:
     net: a `VideoTransformer`, a `DiscriminatorHead` or a `Judge`.
     """
     kinds = {VideoTransformer: 'transformer', DiscriminatorHead: 'head', Judge: 'judge'}
-    require(type(net) in kinds, f'network of type {type(net).__name__}', 'a VideoTransformer, a DiscriminatorHead or a Judge')
+    known = 'a VideoTransformer, a DiscriminatorHead or a Judge'
+    require(type(net) in kinds, f'network of type {type(net).__name__}', known)
     layout = dataclasses.asdict(net.layout) if isinstance(net, VideoTransformer) else None
     return {'kind': kinds[type(net)], 'config': net.config.record(), 'layout': layout}
 

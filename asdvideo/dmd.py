@@ -61,7 +61,7 @@ def dmd_gradient(video: Tensor, x0_fake: Tensor, x0_real: Tensor, floor: float =
     certainty = (video - x0_real).abs().flatten(1).mean(1).clamp(min=floor)
     return gradient / certainty.reshape(-1, *[1] * (video.dim() - 1))
 
-# %% ../nbs/21_dmd.ipynb #20ae4336
+# %% ../nbs/21_dmd.ipynb #0e93c72e
 @dataclass(frozen=True)
 class DmdSettings(StageSettings):
     "Settings of distribution matching."
@@ -181,7 +181,7 @@ class DmdStage(Stage):
         return join_conditions(list(conditions), self.student.members)
 
     def played(self) -> dict[Any, int]:
-        "For each set of videos that a turn needs, its step count; the fake score learns those named by a count in training."
+        "For each set of videos that a turn needs, its step count; the fake score learns those named by a count."
         return {n: n for n in self.settings.counts}
 
     def rollouts(self, step: int, number: int) -> list[Rollouts]:

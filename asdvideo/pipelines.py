@@ -206,7 +206,7 @@ class CausalVideoPipeline(ChunkPipeline):
         check_choice('output_type', output_type, OUTPUTS)
         return self.collect(self.stream(prompt, **how), output_type)
 
-# %% ../nbs/53_pipelines.ipynb #7823da1b
+# %% ../nbs/53_pipelines.ipynb #5024f6e3
 class ChunkDecoder:
     """Decode latents chunk by chunk; together it is the same as decoding them at once.
 
@@ -379,7 +379,7 @@ class CausalWanPipeline(ChunkPipeline):
         return self.collect(self.stream(prompt, **how), output_type)
 
     def enable_model_cpu_offload(self, *args: Any, **how: Any) -> None:
-        "Not possible here: raises AsdError. Our passes call parts of the transformer; the hooks of offloading miss that."
+        "Not possible here: raises AsdError. Our passes call parts of the transformer, which offloading does not see."
         remedy = 'To save memory, embed prompts first, drop the text encoder, and pass prompt_embeds.'
         require(False, 'offloading to the CPU', 'a device that holds transformer and VAE', remedy)
 

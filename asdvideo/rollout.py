@@ -108,7 +108,7 @@ def denoise_chunk(
             xt = add_noise(x0, noise(step + 1), torch.full_like(sigma, levels[step + 1]).to(xt.dtype))
     raise AssertionError('a schedule has at least one level')
 
-# %% ../nbs/19_rollout.ipynb #746acf38
+# %% ../nbs/19_rollout.ipynb #41d227d5
 def rollout_chunks(
     model: Denoiser,
     noise: Noise,
@@ -130,7 +130,8 @@ def rollout_chunks(
     for i, frames in enumerate(noise.sizes):
         told = condition.frames(start, start + frames)
         report = None if callback is None else lambda *facts, i=i: callback(i, *facts)
-        x0 = denoise_chunk(model, lambda step, i=i: noise(i, step), schedule.of(i), told, cache, grad, mode, report, jumps)
+        own, levels = partial(noise, i), schedule.of(i)
+        x0 = denoise_chunk(model, own, levels, told, cache, grad, mode, report, jumps)
         yield x0
         if i + 1 < len(noise.sizes):
             cache = model.append(cache, x0.detach(), told)
@@ -163,7 +164,7 @@ def rollout(
     """
     return torch.cat(list(rollout_chunks(model, noise, schedule, condition, grad, mode, callback, cache, jumps)), 1)
 
-# %% ../nbs/19_rollout.ipynb #4be641bf
+# %% ../nbs/19_rollout.ipynb #91814fcf
 def keep_groups(batch: Tensor, groups: int, kept: Sequence[int], members: int = 1) -> Tensor:
     """Some groups of a batch that is made of equal groups, see `cat_rows`.
 
@@ -236,7 +237,7 @@ def rollout_many(
     condition: Condition = Condition(),
     mode: str = 'sde',
 ) -> list[Tensor]:
-    """Several rollouts side by side, without gradients: the videos that `rollout` would write one after another, in fewer passes.
+    """Several rollouts side by side, in fewer passes and without gradients: the videos that `rollout` would write one by one.
 
     model: a causal denoiser.
     noises: one for each rollout, all of one shape.
@@ -256,7 +257,7 @@ def rollout_many(
     for i, frames in enumerate(sizes):
         told = everyone.frames(start, start + frames)
         chunks.append(
-            denoise_groups(model, [partial(noise, i) for noise in noises], [s.of(i) for s in schedules], told, cache, mode)
+            denoise_groups(model, [partial(n, i) for n in noises], [s.of(i) for s in schedules], told, cache, mode)
         )
         if i + 1 < len(sizes):
             cache = model.append(cache, cat_rows(chunks[-1], model.members), told)

@@ -104,7 +104,7 @@ class Muon(torch.optim.Optimizer):
         update = orthogonalize(p.grad.lerp(mean, group['momentum']))
         p.add_(update, alpha=-group['lr'] * .2 * max(p.shape) ** .5)
 
-# %% ../nbs/65_training.ipynb #404a5a07
+# %% ../nbs/65_training.ipynb #c0487d28
 def lr_factor(step: int, steps: int, warmup: int = 0, decay: float = 0, since: int = 0) -> float:
     """The factor of the learning rate: rise, plateau, fall.
 
@@ -213,7 +213,7 @@ class Learner:
         return {'model': dict(self.model.state_dict()), 'average': average, 'optimizers': optimizers}
 
     def like(self) -> dict:
-        "For every part of the state a tensor that is placed, and split, as it must be: a parameter for what belongs to it."
+        "For every part of the state a tensor that is placed, and split, as it must be."
         average = None if self.average is None else self.average.state_dict()
         params = [[p for group in optimizer.param_groups for p in group['params']] for optimizer in self.optimizers]
         optimizers = [{'state': dict(enumerate(own))} for own in params]
@@ -441,7 +441,7 @@ def unflatten(tensors: dict[str, Tensor], skeleton: Any) -> Any:
     items = [(key, unflatten(tensors, below)) for key, below in value]
     return dict(items) if kind == 'dict' else [item for _, item in items]
 
-# %% ../nbs/65_training.ipynb #bf567335
+# %% ../nbs/65_training.ipynb #d3650dbc
 def save_state(stage: Stage, path: Path, record: dict) -> None:
     """Save a training.
 
@@ -511,7 +511,7 @@ def stop_signals() -> Iterator[list[str]]:
 
 
 def numbers(window: list[Logs], group: ProcessGroup) -> dict[str, float]:
-    """The mean of every entry over a window and over all processes, as plain numbers, with one transfer from the device.
+    """The mean of every entry over a window and all processes, as plain numbers, with one transfer from the device.
 
     window: logs of some steps.
     group: who shares the training.

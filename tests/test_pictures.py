@@ -85,7 +85,8 @@ def test_turns_do_not_change_the_judges_training():
     for turns in (1, 2):
         torch.manual_seed(0)
         judge, world = Judge(JudgeConfig(size=16, width=16)), SteeredDigits(DigitsSettings(size=16, frames=2), 'judge')
-        fit(JudgeStage(JudgeSettings(steps=2, batch=16, block=8, turns=turns, learner=LEARNER), judge, world), quiet=True)
+        settings = JudgeSettings(steps=2, batch=16, block=8, turns=turns, learner=LEARNER)
+        fit(JudgeStage(settings, judge, world), quiet=True)
         results.append(torch.cat([p.detach().flatten() for p in judge.parameters()]))
     assert torch.allclose(*results, atol=1e-5)
 

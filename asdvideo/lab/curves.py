@@ -88,8 +88,10 @@ def holm(differences: dict[str, Tensor]) -> dict[str, float]:
         corrected[name] = highest
     return corrected
 
-# %% ../../nbs/37_curves.ipynb #d0f6fdeb
-def draw_curves(results: dict[str, dict], names: Sequence[str] = ('1', '2', '3', '4', 'mix'), measure: str = 'w2') -> Figure:
+# %% ../../nbs/37_curves.ipynb #218552ff
+def draw_curves(
+    results: dict[str, dict], names: Sequence[str] = ('1', '2', '3', '4', 'mix'), measure: str = 'w2'
+) -> Figure:
     """Every step count of every arm along the training, the mean over seeds; the last panel is the drift.
 
     results: studies by the name of the arm, with the same marks.
@@ -101,7 +103,8 @@ def draw_curves(results: dict[str, dict], names: Sequence[str] = ('1', '2', '3',
         known = {row['steps'] for row in result['rows']}
         for name in [n for n in names if n in known]:
             means = [column(result, name, measure, mark).mean() for mark in result['marks']]
-            ax.plot(result['marks'], means, '--' if name == 'mix' else '-', c='k' if name == 'mix' else None, label=name)
+            line = {'ls': '--', 'c': 'k'} if name == 'mix' else {}
+            ax.plot(result['marks'], means, label=name, **line)
         ax.set(title=arm, xlabel='updates')
         ax.sharey(axes[0])
         draw_drift_line(axes[-1], arm, result)
@@ -145,7 +148,7 @@ def draw_forest(differences: dict[str, Tensor], title: str = '') -> Figure:
     ax.set(yticks=[-i for i in range(len(differences))], yticklabels=list(differences), title=title)
     return fig
 
-# %% ../../nbs/37_curves.ipynb #df6a723c
+# %% ../../nbs/37_curves.ipynb #423d4564
 def film_pages(points: dict[str, Tensor], marks: Sequence[int], truth: Tensor, frame: int = 0) -> np.ndarray:
     """The pages of a film: where the point is in one frame of the videos, at every mark of a training.
 
@@ -155,7 +158,8 @@ def film_pages(points: dict[str, Tensor], marks: Sequence[int], truth: Tensor, f
     frame: which frame of the videos, from 0.
     Returns (marks, height, width, 3) in uint8.
     """
-    fig, axes = plt.subplots(1, len(points), figsize=(1.5 * len(points), 1.9), dpi=80, squeeze=False, layout='constrained')
+    size = (1.5 * len(points), 1.9)
+    fig, axes = plt.subplots(1, len(points), figsize=size, dpi=80, squeeze=False, layout='constrained')
     clouds = []
     for ax, name in zip(axes[0], points):
         ax.scatter(*truth[:500, frame, :, 0, 0].T, s=3, c='.85', lw=0)

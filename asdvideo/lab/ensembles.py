@@ -132,7 +132,7 @@ STACKED = {
     nn.Embedding: StackedEmbedding,
 }
 
-# %% ../../nbs/35_ensembles.ipynb #262078e7
+# %% ../../nbs/35_ensembles.ipynb #7833475b
 def stack(nets: Sequence[Any]) -> Any:
     """Networks of one shape as one network with a member-major batch; it works like them in every respect.
 
@@ -155,7 +155,8 @@ def stack(nets: Sequence[Any]) -> Any:
             setattr(twin.get_submodule(parent), last, STACKED[type(module)](layers))
         else:
             alone = dict(module.named_parameters(recurse=False))
-            require(not alone, f'weights {name}.{", ".join(alone)}', 'weights in ' + ', '.join(k.__name__ for k in STACKED))
+            kinds = ', '.join(kind.__name__ for kind in STACKED)
+            require(not alone, f'weights {name}.{", ".join(alone)}', f'weights in {kinds}')
     return twin
 
 

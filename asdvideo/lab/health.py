@@ -50,11 +50,11 @@ def agreement(
     mine, true = (clean_guess(model, video, sigma, eps, condition) - target for model in (fake, exact))
     return F.cosine_similarity(mine.flatten(), true.flatten(), dim=0).item(), (mine.norm() / true.norm()).item()
 
-# %% ../../nbs/38_health.ipynb #a9c57248
+# %% ../../nbs/38_health.ipynb #d9f57d9f
 def trust(
     video: Tensor, real: Denoiser, fake: Denoiser, condition: Condition, sigma: Tensor, eps: Tensor
 ) -> tuple[float, float]:
-    """The factor that makes the estimated direction fit the true one best: 1 right, below 1 too long or astray, above 1 too short.
+    """The factor that makes the estimated direction fit the true one best: 1 is right, below 1 too long or astray.
 
     video: (b, f, c, h, w) fresh videos of the student.
     real: the teacher.
@@ -70,7 +70,7 @@ def trust(
     value = along.sum() / length.sum()
     return value.item(), ((along - value * length).norm() / length.sum()).item()
 
-# %% ../../nbs/38_health.ipynb #039a550f
+# %% ../../nbs/38_health.ipynb #372f1d6a
 def crowd(video: Tensor, condition: Condition, jitter: float = .1) -> GaussianMixture:
     """The law of a crowd: a little Gaussian around every video. As a denoiser it is the crowd's exact fake score.
 
@@ -82,7 +82,13 @@ def crowd(video: Tensor, condition: Condition, jitter: float = .1) -> GaussianMi
 
 
 def move_crowd(
-    video: Tensor, condition: Condition, real: Denoiser, steps: int = 100, rate: float = .15, every: int = 1, seed: int = 0
+    video: Tensor,
+    condition: Condition,
+    real: Denoiser,
+    steps: int = 100,
+    rate: float = .15,
+    every: int = 1,
+    seed: int = 0,
 ) -> tuple[Tensor, list[float]]:
     """Move videos along the direction of distribution matching.
 

@@ -20,14 +20,15 @@ from ..randomness import Draws, stream
 __all__ = ['check_sets', 'sliced_w2', 'mmd', 'two_sample', 'mode_shares', 'mode_tv', 'cross_entropies', 'density',
            'measure_points', 'real_points', 'real_floor', 'mixed', 'drift']
 
-# %% ../../nbs/34_distances.ipynb #31831309
+# %% ../../nbs/34_distances.ipynb #8d088e99
 def check_sets(a: Tensor, b: Tensor) -> None:
     """Raise AsdError unless both are sets of the same number of vectors.
 
     a: (i, d).
     b: (i, d).
     """
-    require(a.dim() == 2 and a.shape == b.shape, f'sets {tuple(a.shape)} and {tuple(b.shape)}', 'two of equal shape (i, d)')
+    equal = a.dim() == 2 and a.shape == b.shape
+    require(equal, f'sets {tuple(a.shape)} and {tuple(b.shape)}', 'two of equal shape (i, d)')
 
 
 def sliced_w2(a: Tensor, b: Tensor, directions: int = 128, seed: int = 0) -> float:
@@ -88,7 +89,7 @@ def two_sample(a: Tensor, b: Tensor, features: int = 200, seed: int = 0) -> floa
     right = (feature(a[half:]) @ weight > 0).float().mean() + (feature(b[half:]) @ weight < 0).float().mean()
     return right.item() / 2
 
-# %% ../../nbs/34_distances.ipynb #4819f192
+# %% ../../nbs/34_distances.ipynb #8a489e1f
 def mode_shares(world: GaussianMixture, video: Tensor) -> Tensor:
     """The share of videos that belong to each component, (k,).
 
@@ -100,7 +101,7 @@ def mode_shares(world: GaussianMixture, video: Tensor) -> Tensor:
 
 
 def mode_tv(world: GaussianMixture, video: Tensor) -> float:
-    """Total variation between the components of videos and the world's weights: 0 all modes in their right shares, 1 none.
+    """Total variation between the components of videos and the world's weights: 0 if all shares are right, 1 if none is.
 
     world: the law.
     video: (b, f, 2, 1, 1) clean videos.
@@ -120,7 +121,7 @@ def cross_entropies(world: GaussianMixture, video: Tensor) -> list[float]:
 
 
 def density(world: GaussianMixture, video: Tensor, real: Tensor) -> float:
-    """The share of videos at least as likely as the 5 % least likely real ones: .95 for the truth, less if some are impossible.
+    """The share of videos that are no less likely than the 5 % least likely real ones: .95 for the truth.
 
     world: the law.
     video: (b, f, 2, 1, 1) clean videos.

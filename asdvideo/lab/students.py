@@ -106,7 +106,7 @@ class Corrected(Denoiser):
         world = self.world.append(cache.world, x0, condition, sigma)
         return PairedCache(world, self.net.append(cache.net, x0, condition, sigma))
 
-# %% ../../nbs/36_students.ipynb #6418e8be
+# %% ../../nbs/36_students.ipynb #98c6b072
 ARMS: dict[str, dict[str, Any]] = {
     'dmd': {},
     'asd': {'target': 'next'},
@@ -147,7 +147,7 @@ class ToySettings(Settings):
     width: int = setting(32, 'channels of the networks, a multiple of 4', low=4, high=1024)
     depth: int = setting(2, 'blocks of the networks', low=1, high=100)
     start_steps: int = setting(400, 'updates of teacher forcing that every student starts with', low=1)
-    marks: tuple[int, ...] = setting((0, 110, 220, 440, 600), 'steps after which everything is measured; the end always is')
+    marks: tuple[int, ...] = setting((0, 110, 220, 440, 600), 'steps after which everything is measured; the end always')
     videos: int = setting(1000, 'videos per measurement', low=8, high=100_000)
     films: int = setting(1, 'seeds whose points are kept at every mark')
 
@@ -166,9 +166,9 @@ class ToySettings(Settings):
         shape = {'size': 1, 'channels': 2, 'patch': 1, 'width': self.width, 'depth': self.depth, 'heads': 2}
         return NetworkConfig(**shape, labels=world.labels, steps=self.step_list.count if told else 0)
 
-# %% ../../nbs/36_students.ipynb #81e1e9ba
+# %% ../../nbs/36_students.ipynb #bd0c194d
 class MemberDraws(Stage):
-    """A stage in which every member of an ensemble draws from streams of its own seed, so that it sees the same numbers alone and among others.
+    """A stage in which every member of an ensemble draws from streams of its own seed: it sees the same numbers alone.
 
     seeds: of the members; one block of the batch is for one member.
     The others as in the stage that this is mixed into.
@@ -204,7 +204,7 @@ class LabDmd(MemberDraws, DmdStage):
 class LabAsd(MemberDraws, AsdStage):
     "Adversarial self-distillation of several seeds at once."
 
-# %% ../../nbs/36_students.ipynb #3005c7b5
+# %% ../../nbs/36_students.ipynb #9e7289b2
 def fresh(make: Callable[[], nn.Module], seeds: Sequence[int], name: str) -> Any:
     """A network of fresh weights for every seed, as an ensemble.
 
@@ -221,7 +221,11 @@ def fresh(make: Callable[[], nn.Module], seeds: Sequence[int], name: str) -> Any
 
 
 def beginners(
-    settings: ToySettings, world: GaussianMixture, folder: str | Path | None = None, device: Any = None, quiet: bool = True
+    settings: ToySettings,
+    world: GaussianMixture,
+    folder: str | Path | None = None,
+    device: Any = None,
+    quiet: bool = True,
 ) -> Denoiser:
     """Where students start: causal networks after teacher forcing on samples of the world.
 
@@ -333,9 +337,9 @@ def drifts(rows: Sequence[dict]) -> list[dict]:
     parts = {seed: [row['w2'] for row in rows if row['seed'] == seed and row['steps'].isdigit()] for seed in mixtures}
     return [{'seed': seed, 'drift': round(drift(parts[seed], w2), 5)} for seed, w2 in mixtures.items()]
 
-# %% ../../nbs/36_students.ipynb #6b6f8245
+# %% ../../nbs/36_students.ipynb #384b91ff
 class Marks:
-    """Measures a student at some steps of its training, and keeps the results in a folder, so that a training can be resumed.
+    """Measures a student at some steps of its training, and keeps the results in a folder, ready for a resumed training.
 
     settings: of the study.
     world: the law, on the CPU.
@@ -358,7 +362,8 @@ class Marks:
         json_path, tensor_path = self.paths(mark)
         kept = {name: video[:self.settings.films, :500, ..., 0, 0].half() for name, video in videos.items()}
         save_tensors(tensor_path, kept, {'mark': mark})
-        save_json(json_path, {'rows': [{'mark': mark, **row} for row in rows], 'drift': [{'mark': mark, **row} for row in drift_rows]})
+        found = {'rows': rows, 'drift': drift_rows}
+        save_json(json_path, {key: [{'mark': mark, **row} for row in some] for key, some in found.items()})
 
     def gather(self, key: str) -> list[dict]:
         "The rows of all marks."
@@ -376,7 +381,8 @@ def study(
     """Train an arm and measure it along the way.
 
     settings: what to train.
-    folder: where the training is kept, so that it can be resumed; result.json and points.safetensors are written there. None: nothing is kept.
+    folder: where the training is kept, so that it can be resumed; result.json and points.safetensors are written there.
+        None: nothing is kept.
     device: see `pick_device`.
     quiet: no progress bar.
     Returns the result for JSON, and by schedule the points (marks, seeds, videos, f, 2) of the first seeds.
@@ -395,7 +401,8 @@ def study(
 
     record = fit(stage, folder/'train', quiet=quiet, watch=watch)
     result = {
-        'settings': settings.record(), 'marks': marks.at, 'names': settings.names, 'floor': real_floor(law, settings.videos),
+        'settings': settings.record(), 'marks': marks.at, 'names': settings.names,
+        'floor': real_floor(law, settings.videos),
         'rows': marks.gather('rows'), 'drift': marks.gather('drift'), 'history': record['history'],
         'provenance': provenance(place, seconds=round(record['seconds'])),
     }
