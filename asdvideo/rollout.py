@@ -164,7 +164,7 @@ def rollout(
     """
     return torch.cat(list(rollout_chunks(model, noise, schedule, condition, grad, mode, callback, cache, jumps)), 1)
 
-# %% ../nbs/19_rollout.ipynb #91814fcf
+# %% ../nbs/19_rollout.ipynb #b3d785a2
 def keep_groups(batch: Tensor, groups: int, kept: Sequence[int], members: int = 1) -> Tensor:
     """Some groups of a batch that is made of equal groups, see `cat_rows`.
 
@@ -237,7 +237,7 @@ def rollout_many(
     condition: Condition = Condition(),
     mode: str = 'sde',
 ) -> list[Tensor]:
-    """Several rollouts side by side, in fewer passes and without gradients: the videos that `rollout` would write one by one.
+    """Several rollouts side by side, without gradients and in fewer passes: equal to `rollout` one by one.
 
     model: a causal denoiser.
     noises: one for each rollout, all of one shape.

@@ -89,7 +89,7 @@ def two_sample(a: Tensor, b: Tensor, features: int = 200, seed: int = 0) -> floa
     right = (feature(a[half:]) @ weight > 0).float().mean() + (feature(b[half:]) @ weight < 0).float().mean()
     return right.item() / 2
 
-# %% ../../nbs/34_distances.ipynb #8a489e1f
+# %% ../../nbs/34_distances.ipynb #4f8f0f4f
 def mode_shares(world: GaussianMixture, video: Tensor) -> Tensor:
     """The share of videos that belong to each component, (k,).
 
@@ -101,7 +101,7 @@ def mode_shares(world: GaussianMixture, video: Tensor) -> Tensor:
 
 
 def mode_tv(world: GaussianMixture, video: Tensor) -> float:
-    """Total variation between the components of videos and the world's weights: 0 if all shares are right, 1 if none is.
+    """Total variation between the components of videos and the world's weights: 0 if all shares are right.
 
     world: the law.
     video: (b, f, 2, 1, 1) clean videos.

@@ -106,7 +106,7 @@ class Corrected(Denoiser):
         world = self.world.append(cache.world, x0, condition, sigma)
         return PairedCache(world, self.net.append(cache.net, x0, condition, sigma))
 
-# %% ../../nbs/36_students.ipynb #98c6b072
+# %% ../../nbs/36_students.ipynb #5c10e568
 ARMS: dict[str, dict[str, Any]] = {
     'dmd': {},
     'asd': {'target': 'next'},
@@ -147,7 +147,7 @@ class ToySettings(Settings):
     width: int = setting(32, 'channels of the networks, a multiple of 4', low=4, high=1024)
     depth: int = setting(2, 'blocks of the networks', low=1, high=100)
     start_steps: int = setting(400, 'updates of teacher forcing that every student starts with', low=1)
-    marks: tuple[int, ...] = setting((0, 110, 220, 440, 600), 'steps after which everything is measured; the end always')
+    marks: tuple[int, ...] = setting((0, 110, 220, 440, 600), 'steps after which all is measured; the end always')
     videos: int = setting(1000, 'videos per measurement', low=8, high=100_000)
     films: int = setting(1, 'seeds whose points are kept at every mark')
 
@@ -166,9 +166,9 @@ class ToySettings(Settings):
         shape = {'size': 1, 'channels': 2, 'patch': 1, 'width': self.width, 'depth': self.depth, 'heads': 2}
         return NetworkConfig(**shape, labels=world.labels, steps=self.step_list.count if told else 0)
 
-# %% ../../nbs/36_students.ipynb #bd0c194d
+# %% ../../nbs/36_students.ipynb #2fae92ea
 class MemberDraws(Stage):
-    """A stage in which every member of an ensemble draws from streams of its own seed: it sees the same numbers alone.
+    """A stage in which every member of an ensemble draws from streams of its own seed, as it would alone.
 
     seeds: of the members; one block of the batch is for one member.
     The others as in the stage that this is mixed into.
