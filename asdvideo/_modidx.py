@@ -1341,6 +1341,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                     'asdvideo.wan.model.WanCache.__init__': ('wan.html#wancache.__init__', 'asdvideo/wan/model.py'),
                                     'asdvideo.wan.model.WanCache.append': ('wan.html#wancache.append', 'asdvideo/wan/model.py'),
                                     'asdvideo.wan.model.WanCache.frames': ('wan.html#wancache.frames', 'asdvideo/wan/model.py'),
+                                    'asdvideo.wan.model.WanCache.map': ('wan.html#wancache.map', 'asdvideo/wan/model.py'),
                                     'asdvideo.wan.model.WanCache.past': ('wan.html#wancache.past', 'asdvideo/wan/model.py'),
                                     'asdvideo.wan.model.attend': ('wan.html#attend', 'asdvideo/wan/model.py'),
                                     'asdvideo.wan.model.random_wan': ('wan.html#random_wan', 'asdvideo/wan/model.py'),

@@ -11,7 +11,7 @@ import torch
 
 from asdvideo import commands
 from asdvideo.cli import COMMANDS, main, parse
-from asdvideo.commands import KINDS, Command
+from asdvideo.commands import KINDS, Command, Flat
 from asdvideo.errors import AsdError
 from asdvideo.files import writable
 from asdvideo.settings import Settings, setting
@@ -21,10 +21,12 @@ from asdvideo.training import Stopped
 def options(kind: type[Settings], prefix: str = '') -> list[tuple[str, typing.Any, dataclasses.Field]]:
     "Every option of a command: its name, its type, its field."
     hints, found = typing.get_type_hints(kind), []
+    notes = typing.get_type_hints(kind, include_extras=True)
     for field in dataclasses.fields(kind):
         name = field.name.replace('_', '-')
         if isinstance(field.default, Settings):
-            found += options(type(field.default), prefix if name == 'stage' else f'{prefix}{name}.')
+            flat = Flat in getattr(notes[field.name], '__metadata__', ())
+            found += options(type(field.default), prefix if flat else f'{prefix}{name}.')
         else:
             found.append((f'--{prefix}{name}', hints[field.name], field))
     return found

@@ -201,7 +201,7 @@ class FrameAttention(WanAttnProcessor):
         "From heads (b, heads, t, d) to tokens like x."
         return attn.to_out[0](y.transpose(1, 2).flatten(2)).reshape(x.shape)
 
-# %% ../../nbs/50_wan.ipynb #f238e42f
+# %% ../../nbs/50_wan.ipynb #41ef033a
 class WanCache(KVCache):
     """A cache of chunks together with the text's keys and values.
 
@@ -225,6 +225,10 @@ class WanCache(KVCache):
     def append(self, layers: Layers, frames: int) -> WanCache:
         "See `KVCache.append`."
         return WanCache(self.within.append(layers, frames), self.memory)
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> WanCache:
+        "See `Cache.map`; the text of other rows is another text."
+        return WanCache(self.within.map(function))
 
 # %% ../../nbs/50_wan.ipynb #718651ea
 class CausalWan(Denoiser):
