@@ -41,7 +41,7 @@ def discriminator_loss(fake: Tensor, real: Tensor) -> Tensor:
     """
     return F.softplus(fake - check_like('real', real, fake)).mean()
 
-# %% ../nbs/23_discriminator.ipynb #3668f785
+# %% ../nbs/23_discriminator.ipynb #0baed5dc
 class AttentionPool(nn.Module):
     """A learned query reads all tokens of a video by cross-attention; then comes a small MLP.
 
@@ -92,9 +92,8 @@ class DiscriminatorHead(nn.Module):
         width, pools = config.width, len(config.layers)
         self.pools = nn.ModuleList(AttentionPool(width, config.heads) for _ in range(pools))
         self.mix = nn.Sequential(nn.LayerNorm(width * pools), nn.Linear(width * pools, width), nn.SiLU())
-        self.logits = nn.Linear(width, config.steps)
+        self.logits = nn.Linear(width, config.steps, bias=False)    # a relativistic loss cannot see a bias
         nn.init.zeros_(self.logits.weight)
-        nn.init.zeros_(self.logits.bias)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Logits (b, steps).
