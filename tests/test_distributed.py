@@ -14,11 +14,13 @@ import member
 
 from asdvideo.errors import AsdError
 from asdvideo.files import listing, load_tensors
-from asdvideo.settings import changed
 from asdvideo.shards import load_split, read_header
 from asdvideo.training import ProcessGroup, fit
 
 CASES = [('dmd', 'plain'), ('asd', 'plain'), ('dmd', 'split'), ('asd', 'split'), ('wan', 'split')]
+
+CANCELLED = {'head.model.logits.bias', 'head.result.logits.bias'}
+"the relativistic loss sees differences of logits only: their gradient is rounding, and Adam enlarges it"
 
 
 def launch(jobs, folder, processes=2):
@@ -76,7 +78,7 @@ def alone(place):
 def assert_same(one, two):
     a, b = load_tensors(one)[0], load_tensors(two)[0]
     assert a.keys() == b.keys()
-    for name in a:
+    for name in a.keys() - CANCELLED:
         torch.testing.assert_close(b[name], a[name], atol=1e-5, rtol=0, msg=lambda text, name=name: f'{name}: {text}')
     for x, y in zip(*(json.loads(Path(file).with_suffix('.json').read_text()) for file in (one, two))):
         for name in x:
@@ -141,14 +143,13 @@ def test_stop_is_shared(tmp_path):
     from asdvideo.training import Stopped
 
     class Asked(ProcessGroup):
-        calls = 0
+        "Process 1 was asked to stop: the answers after a step, about the state, and after the last save."
+        answers = [(True, False), (False,), (True,)]
 
         def any(self, *flags):
-            self.calls += 1     # 1: stop?  2: is a number not finite?  3: why did it stop?
-            return (True, *flags[1:]) if self.calls in (1, 3) else flags
+            return self.answers.pop(0)
 
     stage = member.small_stage('dmd', 1, Asked())
     with pytest.raises(Stopped, match='another process'):
         fit(stage, tmp_path, quiet=True)
     assert read_header(tmp_path/'state.safetensors')[0]['record']['done'] == 1
-    assert changed(stage.settings, turns=2).turns == 2
