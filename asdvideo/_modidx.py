@@ -200,7 +200,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                   'asdvideo.devices.can_compile': ('devices.html#can_compile', 'asdvideo/devices.py'),
                                   'asdvideo.devices.compile_blocks': ('devices.html#compile_blocks', 'asdvideo/devices.py'),
                                   'asdvideo.devices.fast_bf16': ('devices.html#fast_bf16', 'asdvideo/devices.py'),
-                                  'asdvideo.devices.full_precision': ('devices.html#full_precision', 'asdvideo/devices.py'),
                                   'asdvideo.devices.pick_device': ('devices.html#pick_device', 'asdvideo/devices.py'),
                                   'asdvideo.devices.runtime': ('devices.html#runtime', 'asdvideo/devices.py')},
             'asdvideo.digits': { 'asdvideo.digits.DigitsSettings': ('digits.html#digitssettings', 'asdvideo/digits.py'),

@@ -41,7 +41,7 @@ def discriminator_loss(fake: Tensor, real: Tensor) -> Tensor:
     """
     return F.softplus(fake - check_like('real', real, fake)).mean()
 
-# %% ../nbs/23_discriminator.ipynb #0baed5dc
+# %% ../nbs/23_discriminator.ipynb #5b581421
 class AttentionPool(nn.Module):
     """A learned query reads all tokens of a video by cross-attention; then comes a small MLP.
 
@@ -55,7 +55,8 @@ class AttentionPool(nn.Module):
         self.query = Offset(1, width)
         nn.init.normal_(self.query.value, std=.02)
         self.norm, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.q, self.kv, self.out = nn.Linear(width, width), nn.Linear(width, 2 * width), nn.Linear(width, width)
+        self.q, self.out = nn.Linear(width, width), nn.Linear(width, width)
+        self.kv = nn.Linear(width, 2 * width, bias=False)       # a softmax cannot see a bias of its keys
         self.up, self.down = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
 
     def forward(self, tokens: Tensor) -> Tensor:

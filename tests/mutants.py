@@ -426,10 +426,13 @@ def _asd() -> dict[str, Mutant]:
         'the discriminator moves the student':
             Mutant(f'{stage}.train_step', 'self.update(self.head,', 'self.update(self.student,'),
         'the weight is never measured': Mutant(f'{stage}.train_step', 'if self.lengths:', 'if False:'),
-        'the discriminator trains the fake score':
-            Mutant(f'{stage}.fake_gradients', '[x.detach() for x in features]', 'features'),
-        'the fake score learns other sides': Mutant(f'{stage}.fake_gradients', '[:len(self.settings.counts)]', ''),
-        'the discriminator is told n': Mutant(f'{stage}.fake_gradients', 'if told:\n', 'if False:\n'),
+        'the discriminator trains the fake score': Mutant(f'{stage}.features', '@torch.no_grad()\n', ''),
+        'the fake score learns other sides':
+            Mutant(f'{stage}.fake_gradients', 'for n in self.settings.counts', 'for n in batch.videos'),
+        'the discriminator is told n':
+            Mutant(f'{stage}.discriminator_gradients', 'batch.conditions.values()', 'batch.told().values()'),
+        'the discriminator reads clean videos':
+            Mutant(f'{stage}.discriminator_gradients', 'eps, batch.sigma)', 'eps * 0, batch.sigma * 0)'),
         'the penalty has its full weight': Mutant(f'{stage}.discriminator_gradients', 'gamma / 2 *', 'gamma *'),
         'fake and real videos are exchanged': Mutant(
             f'{stage}.discriminator_gradients',
@@ -438,11 +441,13 @@ def _asd() -> dict[str, Mutant]:
         ),
         'the losses of the discriminator are a sum':
             Mutant(f'{stage}.discriminator_gradients', 'torch.stack(losses).mean()', 'torch.stack(losses).sum()'),
-        'the penalty looks at fakes only': Mutant(f'{stage}.slopes', 'for s in (n, pair)', 'for s in (n, n)'),
+        'the penalty looks at fakes only': Mutant(f'{stage}.slopes', 'for side in (n, pair)', 'for side in (n, n)'),
         'the penalty is half of R1 + R2': Mutant(f'{stage}.slopes', 'return 2 *', 'return'),
-        'the penalty takes its features from bf16':
-            Mutant(f'{stage}.slopes', "if self.runtime.precision != 'fp32':", 'if False:'),
-        'the penalty runs in bf16': Mutant(f'{stage}.slopes', 'full_precision(self.runtime)', 'autocast(self.runtime)'),
+        'the penalty reads features in bf16': Mutant(
+            f'{stage}.features',
+            'return self.read(',
+            'with autocast(self.runtime):\n        return self.read(',
+        ),
         'the other side is n steps': Mutant(f'{stage}.other_side', 'else n + 1', 'else n'),
         'a chain has no end':
             Mutant(f'{stage}.other_side', "'data' if self.settings.target == 'chain' else None", 'None'),

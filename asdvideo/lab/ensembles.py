@@ -20,7 +20,7 @@ from ..discriminator import DiscriminatorHead
 from ..errors import require
 from ..transformer import Offset
 
-# %% ../../nbs/35_ensembles.ipynb #71c5a2f1
+# %% ../../nbs/35_ensembles.ipynb #7401b4a9
 def joined(layers: Sequence[nn.Module], name: str) -> nn.Parameter:
     """One parameter of several layers, stacked along a new first axis.
 
@@ -38,12 +38,16 @@ class StackedLinear(nn.Module):
 
     def __init__(self, layers: Sequence[nn.Linear]) -> None:
         super().__init__()
-        self.weight, self.bias = joined(layers, 'weight'), joined(layers, 'bias')
+        self.weight = joined(layers, 'weight')
+        self.bias = None if layers[0].bias is None else joined(layers, 'bias')
 
     def forward(self, x: Tensor) -> Tensor:
         "From (members * b, ..., channels) to (members * b, ..., channels out): one matrix product per member."
         rows = x.reshape(len(self.weight), -1, x.shape[-1])
-        y = torch.baddbmm(self.bias[:, None], rows, self.weight.mT)
+        if self.bias is None:
+            y = rows @ self.weight.mT
+        else:
+            y = torch.baddbmm(self.bias[:, None], rows, self.weight.mT)
         return y.view(*x.shape[:-1], y.shape[-1])
 
 

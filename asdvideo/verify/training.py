@@ -49,7 +49,7 @@ __all__ = ['dmd_student_gradient', 'asd_student_gradient', 'fake_gradient_is_flo
            'teacher_gradient', 'resumed_is_uninterrupted', 'trees_come_back', 'muon_is_torch',
            'learners_do_as_they_are_told', 'learning_rate_factor', 'members_are_clipped_alone']
 
-# %% ../../nbs/67g_verify_training.ipynb #533d134a
+# %% ../../nbs/67g_verify_training.ipynb #f4f20bf2
 def _vector(net: nn.Module) -> Tensor:
     "All gradients of a network as one vector; zeros where there is none."
     parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in net.parameters()]
@@ -108,7 +108,7 @@ def asd_student_gradient() -> float:
     "In ASD the gradient of the loss against (n+1)-step videos joins it, times the weight, and trains the student only."
     stage = tiny_stage(AsdStage, counts=(2,), ratio=.5)
     batch = stage.rollouts(0, 0)[0]
-    stage.fake_gradients(stage.draws(0, 0, 0, 'fake'), batch)
+    stage.discriminator_gradients(stage.draws(0, 0, 0, 'head'), batch)
     stage.weight.measure(torch.tensor([[1e4, 1e4, 4.]]).double())
     for learner in stage.learners.values():
         learner.zero_grad()
@@ -127,7 +127,7 @@ def asd_student_gradient() -> float:
     alone = all(not _vector(net).any() for net in (fake_score, head, stage.real_score))
     return max(holds(alone), relative(_vector(stage.student.model), truth))
 
-# %% ../../nbs/67g_verify_training.ipynb #382ab81e
+# %% ../../nbs/67g_verify_training.ipynb #7a73618b
 @identity('21_dmd', 1e-5)
 def fake_gradient_is_flow_matching() -> float:
     "The fake score learns the videos of all step counts by flow matching, in DMD and ASD, told the step count or not."
@@ -150,12 +150,14 @@ def fake_gradient_is_flow_matching() -> float:
 def _discriminator_loss(stage: AsdStage, batch: Rollouts, draws: Draws, delta: float = .01) -> Tensor:
     "The loss of the discriminator for 1 and 2 steps, by hand."
     names = list(batch.videos)
-    xi = dict(zip(names, [_levels(draws)[1] for _ in names]))
-    xt, sigma = (dict(zip(names, split_rows(x, len(names)))) for x in (batch.noised, batch.sigma))
+    noise, xi = ({name: _levels(draws) for name in names} for _ in range(2))
+
+    def noised(side: int, step: float) -> Tensor:
+        return add_noise(batch.videos[side], noise[side][1], noise[side][0]) + step * xi[side][1]
 
     def logit(side: int, n: int, step: float = 0.) -> Tensor:
-        x = xt[side] + step * xi[side]
-        return step_logit(stage.fake_score.model, stage.head.model, x, sigma[side], batch.conditions[side], n)
+        told = noise[side][0], batch.conditions[side], n
+        return step_logit(stage.fake_score.model, stage.head.model, noised(side, step), *told)
 
     losses, slopes = [], []
     for n in (1, 2):
@@ -166,12 +168,13 @@ def _discriminator_loss(stage: AsdStage, batch: Rollouts, draws: Draws, delta: f
 
 @identity('24_asd', 1e-3)
 def discriminator_gradient() -> float:
-    "The head's gradient is that of its loss plus gamma / 2 times R1 and R2 of every D_n, never told n; it is alone."
+    "The head's gradient is that of its loss plus gamma / 2 (R1 + R2), read from the fake score after its update, untold."
     worst = 0.
     for told in (False, True):
         stage = tiny_stage(AsdStage, counts=(1, 2), gamma=.7, told=told)
         batch = stage.rollouts(0, 0)[0]
         stage.fake_gradients(stage.draws(0, 0, 0, 'fake'), batch)
+        stage.fake_score.step(0)
         stage.fake_score.zero_grad()
         stage.discriminator_gradients(stage.draws(0, 0, 0, 'head'), batch)
         loss = _discriminator_loss(stage, batch, stage.draws(0, 0, 0, 'head'))
@@ -182,13 +185,12 @@ def discriminator_gradient() -> float:
 
 
 def _slopes(precision: str, videos: Tensor) -> Tensor:
-    "The penalty of a stage at each video, with features from its own precision."
+    "The penalty of a stage at each video."
     stage = tiny_stage(AsdStage, counts=(2,), batch=1, block=1, runtime=Runtime(precision=precision))
     found = []
     for i, video in enumerate(videos):
         one = Rollouts(dict.fromkeys((2, 3), video), {n: Condition() for n in (2, 3)})
-        stage.fake_gradients(Draws([stream(i, 'levels')], 1), one)
-        found.append(stage.slopes(Draws([stream(i, 'xi')], 1), one).detach())
+        found.append(stage.discriminator_gradients(Draws([stream(i, 'xi')], 1), one)['slopes'])
     return torch.stack(found)
 
 
@@ -224,7 +226,7 @@ def other_sides() -> float:
             wrong += error(batch.videos[side], truth) > 0
     return wrong
 
-# %% ../../nbs/67g_verify_training.ipynb #6d9f2af7
+# %% ../../nbs/67g_verify_training.ipynb #123d1b3f
 def _weights(stage: DmdStage) -> dict[str, Tensor]:
     "The weights of every network of a stage, and what else it carries from step to step."
     nets = {name: learner.model for name, learner in stage.learners.items()}
@@ -284,7 +286,7 @@ def asd_adds_its_share() -> float:
     "While it measures, the adversarial push is 0; afterwards it has the length asked for, over that of matching."
     stage = tiny_stage(AsdStage, counts=(2,), ratio=.1)
     batch = stage.rollouts(0, 0)[0]
-    stage.fake_gradients(stage.draws(0, 0, 0, 'fake'), batch)
+    stage.discriminator_gradients(stage.draws(0, 0, 0, 'head'), batch)
     (sigma, eps), video = _levels(stage.draws(0, 0, 'student')), batch.videos[2]
     matching = stage.matching_gradient(video, sigma, eps, batch.conditions[2], 2)
     before, _ = stage.push(video, matching, batch, sigma, eps, 2)
