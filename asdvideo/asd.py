@@ -133,7 +133,7 @@ class AdversarialWeight(nn.Module):
         else:
             self.sums.add_(measuring * squares)
 
-# %% ../nbs/24_asd.ipynb #090e2899
+# %% ../nbs/24_asd.ipynb #87346829
 TARGETS = ('next', 'last', 'data', 'chain', 'self')
 
 
@@ -289,9 +289,9 @@ class AsdStage(DmdStage):
             )
         push = self.weight.push(adversarial, matching)
         self.lengths.append(self.weight.squares(adversarial, matching))
-        cosine = F.cosine_similarity(adversarial.flatten(), matching.flatten(), dim=0)
-        ratio = push.norm() / matching.norm().clamp(min=1e-30)
-        return push, {f'asd_{n}': loss, f'ratio_{n}': ratio, f'cosine_{n}': cosine}
+        cosine = F.cosine_similarity(adversarial.flatten(1), matching.flatten(1), dim=1)
+        ratio = push.flatten(1).norm(dim=1) / matching.flatten(1).norm(dim=1).clamp(min=1e-30)
+        return push, {f'asd_{n}': loss, f'ratio_{n}': ratio.mean(), f'cosine_{n}': cosine.mean()}
 
     def train_step(self, step: int) -> Logs:
         "Fake score and discriminator follow the student; then the student takes its step."
