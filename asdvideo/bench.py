@@ -12,8 +12,10 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from .asd import AsdSettings, AsdStage
 from .cache import RingCache
 from .causal import causal, trainable
-from .denoiser import CausalLayout, Condition, Denoiser
+from .denoiser import Cache, CausalLayout, Condition, Denoiser
 from .devices import autocast, compile_blocks, pick_device, runtime
 from .digits import SteeredDigits, ask
 from .discriminator import head_for
@@ -39,8 +41,8 @@ from .training import Stage
 from .transformer import NetworkConfig, VideoTransformer, rotary_table
 
 # %% auto #0
-__all__ = ['SAMPLED', 'TEACHER_STEPS', 'Figure', 'wait_for', 'race', 'figure', 'ratios', 'BenchSettings', 'Bench', 'recomputed',
-           'live_bytes', 'matmul_peak', 'flops', 'peak_memory', 'flex', 'machine', 'bench', 'describe']
+__all__ = ['SAMPLED', 'TEACHER_STEPS', 'Figure', 'wait_for', 'race', 'figure', 'ratios', 'BenchSettings', 'Bench', 'WithPast',
+           'recomputed', 'live_bytes', 'matmul_peak', 'flops', 'peak_memory', 'flex', 'machine', 'bench', 'describe']
 
 # %% ../nbs/57_bench.ipynb #39c10ca0
 @dataclass(frozen=True)
@@ -186,8 +188,8 @@ class Bench:
 
         runs: dict[str, Callable[[], object]] = {'teacher': teach, 'one pass': self.one_pass()}
         for name in SAMPLED:
-            runs[name] = lambda name=name: write(name)
-            runs[f'{name}, first chunk'] = lambda name=name: write(name, True)
+            runs[name] = partial(write, name)
+            runs[f'{name}, first chunk'] = partial(write, name, True)
         seconds = self.race(runs)
         one = statistics.median(seconds['one pass'])
         for name, values in seconds.items():
@@ -294,7 +296,10 @@ class Bench:
                 parts.append(F.scaled_dot_product_attention(q[:, :, rows], k[:, :, seen], v[:, :, seen]))
             return torch.cat(parts, 2)
 
-        runs = {'mask': lambda: F.scaled_dot_product_attention(q, k, v, attn_mask=mask), 'call per chunk': by_chunk}
+        def masked() -> Tensor:
+            return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+        runs: dict[str, Callable[[], object]] = {'mask': masked, 'call per chunk': by_chunk}
         if self.device.type == 'cuda':
             runs['flex'] = flex(q, k, v, step)
         for name, values in self.race(runs).items():
@@ -305,8 +310,9 @@ class Bench:
         peak, stages = matmul_peak(self.device, self.settings.rounds), self.stages()
         yield figure('training', 'peak of matrix products', peak, 'GFLOP/s')
         work = {name: flops(stage) for name, stage in stages.items()}
-        numbers = {name: count(1) for name in stages}
-        runs = {name: (lambda s=stage, n=numbers[name]: s.train_step(next(n))) for name, stage in stages.items()}
+        runs: dict[str, Callable[[], object]] = {}
+        for name, stage in stages.items():
+            runs[name] = partial(next, map(stage.train_step, count(1)))
         memory = {name: peak_memory(run, self.device) for name, run in runs.items()}
         seconds = self.race(runs)
         for name, values in seconds.items():
@@ -322,16 +328,15 @@ class Bench:
 
     def stages(self) -> dict[str, Stage]:
         "One training of each kind."
-        common = {'batch': self.settings.batch, 'block': 8, 'wait': 0, 'steps': 100_000}
-        net, config = trainable(self.net), self.net.config
-
-        def parts() -> tuple[Denoiser, ...]:
-            return trainable(self.student), self.net, trainable(self.net)
-
+        common: dict[str, Any] = {'batch': self.settings.batch, 'block': 8, 'wait': 0, 'steps': 100_000}
+        world, steps, student, net = self.world, self.step_list, self.student, self.net
+        fresh, head = partial(trainable, net), head_for(net.config)
         flow = TeacherSettings(batch=self.settings.batch, block=8, steps=100_000)
-        teacher = TeacherStage(flow, net, self.world, runtime=self.how)
-        dmd = DmdStage(DmdSettings(**common), *parts(), self.world, self.step_list, runtime=self.how)
-        asd = AsdStage(AsdSettings(**common), *parts(), head_for(config), self.world, self.step_list, runtime=self.how)
+        teacher = TeacherStage(flow, fresh(), world, runtime=self.how)
+        settings = DmdSettings(**common)
+        dmd = DmdStage(settings, trainable(student), net, fresh(), world, steps, runtime=self.how)
+        adversarial = AsdSettings(**common)
+        asd = AsdStage(adversarial, trainable(student), net, fresh(), head, world, steps, runtime=self.how)
         for learner in (teacher.net, dmd.student, dmd.fake_score, asd.student, asd.fake_score):
             compile_blocks(learner.model, self.how)
         return {'teacher': teacher, 'dmd': dmd, 'asd': asd}
@@ -344,8 +349,8 @@ class Bench:
         for arm in ('dmd', 'asd'):
             toy = ToySettings(arm=arm, seeds=tuple(range(10)), start_steps=1)
             law = point_world(toy.world)
-            stage, numbers = lab_stage(toy, law, beginners(toy, law, device=self.device), self.device), count(toy.wait)
-            seconds = self.race({arm: lambda s=stage, n=numbers: s.train_step(next(n))})
+            stage = lab_stage(toy, law, beginners(toy, law, device=self.device), self.device)
+            seconds = self.race({arm: partial(next, map(stage.train_step, count(toy.wait)))})
             yield figure('worlds', f'{arm}, update of 10 students', seconds[arm])
 
     def run(self) -> Iterator[Figure]:
@@ -358,6 +363,27 @@ class Bench:
             yield from parts[name]()
 
 # %% ../nbs/57_bench.ipynb #c89aa5db
+class WithPast(Denoiser):
+    """A denoiser of one chunk that keeps no cache: the finished frames go through the network together with the chunk.
+
+    model: a causal denoiser.
+    done: (b, f, c, h, w) the finished frames.
+    told: what the model is told about them and the chunk.
+    """
+
+    def __init__(self, model: Denoiser, done: Tensor, told: Condition) -> None:
+        super().__init__()
+        self.model, self.done, self.told, self.layout = model, done, told, model.layout
+
+    def forward(
+        self, xt: Tensor, sigma: Tensor, condition: Condition, cache: Cache | None = None, clean: Tensor | None = None
+    ) -> Tensor:
+        "The velocity of the chunk; see `Denoiser.forward`."
+        before = torch.zeros(self.done.shape[:2], device=self.done.device)
+        velocity = self.model(torch.cat([self.done, xt], 1), torch.cat([before, sigma], 1), self.told)
+        return velocity[:, self.done.shape[1]:]
+
+
 @torch.no_grad()
 def recomputed(model: Denoiser, noise: Noise, schedule: Schedule, condition: Condition) -> Tensor:
     """The video of `rollout`, without a cache: for every step the whole sequence so far goes through the network.
@@ -371,15 +397,7 @@ def recomputed(model: Denoiser, noise: Noise, schedule: Schedule, condition: Con
     done = noise.whole()[:, :0]
     for i, frames in enumerate(noise.sizes):
         told = condition.frames(0, done.shape[1] + frames)
-
-        def last(
-            xt: Tensor, sigma: Tensor, _: Condition, __: None, done: Tensor = done, told: Condition = told
-        ) -> Tensor:
-            clean = torch.zeros(done.shape[:2], device=done.device)
-            velocity = model(torch.cat([done, xt], 1), torch.cat([clean, sigma], 1), told)
-            return velocity[:, done.shape[1]:]
-
-        chunk = denoise_chunk(last, lambda step, i=i: noise(i, step), schedule.of(i), told, None)
+        chunk = denoise_chunk(WithPast(model, done, told), partial(noise, i), schedule.of(i), told, None)
         done = torch.cat([done, chunk], 1)
     return done
 

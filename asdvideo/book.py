@@ -64,7 +64,7 @@ def as_fields(lines: Sequence[str], names: Sequence[str]) -> list[str]:
     lines: of the docstring.
     names: of the parameters.
     """
-    found = []
+    found: list[str] = []
     for line in lines:
         line = re.sub(r'(?<!`)([*|\\])(?!`)', r'\\\1', line)
         name, colon, meaning = line.partition(': ')

@@ -71,6 +71,8 @@ class ValueCache(KVCache):
     frames: time of the next frame.
     """
 
+    frames: int = 0
+
     def __init__(self, layout: CausalLayout, segments: tuple[Segment, ...] = (), frames: int = 0) -> None:
         self.layout, self.segments, self.frames = layout, segments, frames
 
@@ -111,6 +113,8 @@ class RingCache(KVCache):
     frames: of the longest video, if the layout has no window.
     Raises AsdError if neither a window nor a length is given, or chunks do not fit.
     """
+
+    frames: int = 0
 
     def __init__(self, layout: CausalLayout, frames: int | None = None) -> None:
         require(layout.causal, 'a ring for a bidirectional layout', 'a causal one')

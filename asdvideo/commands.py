@@ -247,7 +247,8 @@ class Train(Command):
 
     def run(self) -> int:
         "See `Command.run`."
-        name, recipe = self.name or self.kind, replace(FULL, **{self.kind: self.stage})
+        own: dict[str, Any] = {self.kind: self.stage}
+        name, recipe = self.name or self.kind, replace(FULL, **own)
         require(known(name)[0].kind == self.kind, f'name={name}', f'a training of the kind {self.kind}')
         for path in train(name, recipe, self.home(), self.device, self.fast, self.restart):
             print(f'Wrote {path}.')
@@ -454,7 +455,8 @@ class Plan(Command):
         from asdvideo.wan.memory import PlanSettings, describe_plan, plan
         from asdvideo.wan.training import WanSettings
 
-        facts = {'model': self.model, 'real': self.teacher or self.model, 'gpus': self.gpus, 'memory': self.memory}
+        facts: dict[str, Any] = {'model': self.model, 'real': self.teacher or self.model}
+        facts |= {'gpus': self.gpus, 'memory': self.memory}
         shape = {name: getattr(self, name) for name in ('frames', 'chunk', 'rows', 'cols', 'checkpointing')}
         result = plan(PlanSettings(**facts), WanSettings(**shape, lora=self.rank))
         show(result, describe_plan(result), self.json)

@@ -12,7 +12,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from .errors import check_int, require
+from .errors import check_int, check_type, require
 
 # %% auto #0
 __all__ = ['Condition', 'cat_rows', 'split_rows', 'join_conditions', 'CausalLayout', 'Cache', 'Denoiser', 'EvidenceCache',
@@ -185,12 +185,12 @@ def _mask(layout: CausalLayout, frames: int, device: str) -> Tensor:
 
 # %% ../nbs/12_denoiser.ipynb #b3e36d24
 class Cache:
-    """What a causal denoiser remembers of the chunks that are finished. It is made by `Denoiser.empty_cache`.
+    "What a causal denoiser remembers of the chunks that are finished. It is made by `Denoiser.empty_cache`."
 
-    frames: how many frames are in it, which is the time of the next frame.
-    """
-
-    frames: int = 0
+    @property
+    def frames(self) -> int:
+        "How many frames are in it, which is the time of the next frame. A subclass may have a plain attribute instead."
+        raise NotImplementedError
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Cache:
         """The cache with a function applied to each tensor in it, for example to keep some videos of the batch.
@@ -291,13 +291,17 @@ class ClipDenoiser(Denoiser):
             before = self.evidence(clean, torch.zeros_like(sigma), condition, 0)
             evidence, mask = torch.cat([before, evidence], 1), self.layout.forcing_mask(frames)
         elif cache is not None:
-            evidence, mask = torch.cat([cache.evidence, evidence], 1), self.layout.mask(start + frames)
+            evidence, mask = torch.cat([self.past(cache), evidence], 1), self.layout.mask(start + frames)
         else:
             mask = self.layout.mask(frames)
         mask = torch.ones(frames, frames) if mask is None else mask[-frames:]
         weights = (mask.to(evidence) @ evidence).softmax(-1)
         x0 = torch.einsum('bfi,ifchw->bfchw', weights, self.clips[:, start:start + frames].double()).to(xt)
         return (xt - x0) / sigma[..., None, None, None].clamp(min=1e-8)
+
+    def past(self, cache: Cache) -> Tensor:
+        "The evidence of the finished frames."
+        return check_type('cache', cache, EvidenceCache).evidence
 
     def empty_cache(self) -> EvidenceCache:
         "The cache before the first chunk."
@@ -307,5 +311,5 @@ class ClipDenoiser(Denoiser):
         "See `Denoiser.append`."
         sigma = x0.new_zeros(x0.shape[:2]) if sigma is None else sigma
         new = self.evidence(x0.detach(), sigma, condition, cache.frames)
-        old = cache.evidence.expand(len(x0), -1, -1)
+        old = self.past(cache).expand(len(x0), -1, -1)
         return EvidenceCache(torch.cat([old, new], 1), cache.frames + x0.shape[1])

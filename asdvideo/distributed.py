@@ -183,7 +183,8 @@ class Processes(ProcessGroup):
 
     def place(self, net: nn.Module, device: torch.device) -> nn.Module:
         "See `ProcessGroup.place`."
-        if self.mesh is None or not isinstance(net, Splittable):
+        split = self.mesh is not None and isinstance(net, Splittable)
+        if not split:
             return net.to(device)
         values = None
         if self.rank == 0:

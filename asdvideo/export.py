@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -81,7 +82,14 @@ class ChunkPass(nn.Module):
 
 # %% ../nbs/47_export.ipynb #acbe44c2
 @torch.no_grad()
-def play_passes(run, net: VideoTransformer, schedule: Schedule, condition: Condition, noise, chunks: int) -> Tensor:
+def play_passes(
+    run: Callable[..., Sequence[Tensor]],
+    net: VideoTransformer,
+    schedule: Schedule,
+    condition: Condition,
+    noise: Callable[[int, int], Tensor],
+    chunks: int,
+) -> Tensor:
     """A video made of passes without state.
 
     run: from the inputs of `ChunkPass.forward`, by name, to its outputs.
@@ -92,7 +100,9 @@ def play_passes(run, net: VideoTransformer, schedule: Schedule, condition: Condi
     chunks: how many.
     Returns (1, f, c, h, w).
     """
-    k, layout, own, video = net.layout.chunk, net.layout, [], []
+    k, layout = net.layout.chunk, net.layout
+    own: list[Tensor] = []
+    video: list[Tensor] = []
     empty = ChunkPass(net).example(0)['past']
     for i in range(chunks):
         cos, sin = net.rotary(i * k, k, torch.device('cpu'))
@@ -148,7 +158,7 @@ def export_onnx(net: VideoTransformer, path: str | Path) -> Path:
     return Path(path)
 
 
-def runner(path: str | Path):
+def runner(path: str | Path) -> Callable[..., list[Tensor]]:
     """A function that computes a pass with onnxruntime, from the inputs of `ChunkPass.forward` by name.
 
     path: from `export_onnx`.

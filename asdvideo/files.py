@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
@@ -132,7 +133,7 @@ def save_json(path: str | os.PathLike, data: object) -> Path:
     return Path(path)
 
 
-def load_json(path: str | os.PathLike, remedy: str = '') -> object:
+def load_json(path: str | os.PathLike, remedy: str = '') -> Any:
     """Read a JSON file.
 
     path: the file.

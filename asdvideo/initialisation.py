@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .denoiser import CausalLayout, Condition, Denoiser
+from .denoiser import Cache, CausalLayout, Condition, Denoiser
 from .devices import autocast
 from .errors import check_shape, require
 from .files import listing, load_tensors, locked, save_tensors
@@ -74,7 +75,7 @@ class WithHistory(Denoiser):
         self.model, self.clean, self.layout = model, clean, model.layout
 
     def forward(
-        self, xt: Tensor, sigma: Tensor, condition: Condition, cache: None = None, clean: Tensor | None = None
+        self, xt: Tensor, sigma: Tensor, condition: Condition, cache: Cache | None = None, clean: Tensor | None = None
     ) -> Tensor:
         "See `Denoiser.forward`."
         return self.model(xt, sigma, condition, clean=self.clean)
@@ -229,7 +230,7 @@ class InitialisationStage(Stage):
     settings: InitialisationSettings
 
     def __init__(
-        self, settings: InitialisationSettings, student: Denoiser, paths: Paths, step_list: StepList, **shared: object
+        self, settings: InitialisationSettings, student: Denoiser, paths: Paths, step_list: StepList, **shared: Any
     ) -> None:
         super().__init__(settings, **shared)
         require(student.layout.causal, 'a bidirectional student', 'a causal one', 'Convert it with `causal`.')

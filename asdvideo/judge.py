@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -148,7 +149,7 @@ class JudgeStage(Stage):
     name = 'judge'
     settings: JudgeSettings
 
-    def __init__(self, settings: JudgeSettings, net: Judge, world: SteeredDigits, **shared: object) -> None:
+    def __init__(self, settings: JudgeSettings, net: Judge, world: SteeredDigits, **shared: Any) -> None:
         super().__init__(settings, **shared)
         self.world = world
         self.net = self.learner('net', net, settings.learner)

@@ -12,7 +12,7 @@ import json
 import socket
 import time
 import webbrowser
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -177,7 +177,7 @@ def free_sockets(port: int, tries: int = 20) -> tuple[list[socket.socket], int]:
 
 
 @contextlib.asynccontextmanager
-async def serving(students: Students, frame: Sequence[int] = (1, 24, 24), port: int = 8000):
+async def serving(students: Students, frame: Sequence[int] = (1, 24, 24), port: int = 8000) -> AsyncIterator[str]:
     """Serve while the body runs; yields the address of the page.
 
     students: by name, each with its noise levels; one or two.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import imageio.v3 as iio
 import numpy as np
@@ -114,7 +114,7 @@ def movie(videos: Tensor, fps: float = 8, zoom: int = 3) -> Image:
     """
     from IPython.display import Image
 
-    options = {'is_batch': True, 'duration': 1000 / check_number('fps', fps, .1, 1000), 'loop': 0}
+    options: dict[str, Any] = {'is_batch': True, 'duration': 1000 / check_number('fps', fps, .1, 1000), 'loop': 0}
     return Image(data=iio.imwrite('<bytes>', film(videos, zoom), extension='.png', plugin='pillow', **options))
 
 
@@ -145,7 +145,8 @@ def _write_mp4(part: Path, pages: np.ndarray, fps: float) -> None:
     "See `save_video`. The encoder picks the container by the name, so the file gets one."
     named = part.with_suffix('.mp4.part.mp4')
     try:
-        options = {'codec': 'libx264', 'pixelformat': 'yuv420p', 'macro_block_size': 1, 'ffmpeg_log_level': 'error'}
+        options: dict[str, Any] = {'codec': 'libx264', 'pixelformat': 'yuv420p'}
+        options |= {'macro_block_size': 1, 'ffmpeg_log_level': 'error'}
         iio.imwrite(named, pages, plugin='FFMPEG', fps=fps, **options)
         named.replace(part)
     except (ImportError, RuntimeError) as error:

@@ -55,9 +55,9 @@ def seeds_of(generator: torch.Generator | Sequence[torch.Generator] | None, batc
     batch: number of videos.
     Returns one seed, or one for each video. Raises AsdError if a list has another length.
     """
-    several = isinstance(generator, Sequence)
-    generators = list(generator) if several else [generator]
-    require(not several or len(generators) == batch, f'{len(generators)} generators', f'one, or {batch}')
+    generators = list(generator) if isinstance(generator, Sequence) else [generator]
+    wanted = batch if isinstance(generator, Sequence) else 1
+    require(len(generators) == wanted, f'{len(generators)} generators', f'one, or {batch}')
     return [int(torch.randint(2 ** 62, (1,), generator=g, device=g.device if g else 'cpu')) for g in generators]
 
 

@@ -293,13 +293,13 @@ def _student_stage(
     "The stage of a student."
     fake_score = copy.deepcopy(teacher) if not settings.told else told_steps(teacher, recipe.step_list.count)
     fake_score = fake_score.requires_grad_(True).train()
-    nets = [compile_blocks(net, how) for net in (start, teacher, fake_score)]
+    student, teacher, fake_score = (compile_blocks(net, how) for net in (start, teacher, fake_score))
     if not isinstance(settings, AsdSettings):
-        return DmdStage(settings, *nets, world, recipe.step_list, runtime=how)
+        return DmdStage(settings, student, teacher, fake_score, world, recipe.step_list, runtime=how)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(settings.seed, 'head'))
         head = head_for(fake_score.config, recipe.step_list.count)
-    return AsdStage(settings, *nets, head, world, recipe.step_list, runtime=how)
+    return AsdStage(settings, student, teacher, fake_score, head, world, recipe.step_list, runtime=how)
 
 # %% ../nbs/42_recipes.ipynb #e57df5d9
 def sampler_of(net: VideoTransformer, recipe: Recipe, name: str = '') -> Sampler:
@@ -512,7 +512,8 @@ def evaluate_all(
     jobs: list[tuple[str, str | int, str]] = [('floor', 0, block) for block in blocks]
     jobs += [('teacher', TEACHER_STEPS, block) for block in blocks]
     jobs += [(name, step, block) for name in names for step in steps_of(name, recipe, steps) for block in blocks]
-    rows = [kept_row(*job, real, recipe, home) for job in tqdm(jobs, 'evaluate', disable=quiet)]
+    bar = tqdm(jobs, 'evaluate', disable=quiet)
+    rows = [kept_row(name, step, block, real, recipe, home) for name, step, block in bar]
     whole = {'rows': rows, 'recipe': recipe.record(), 'provenance': provenance()}
     return save_json(home.results/'pictures.json', whole)
 

@@ -117,8 +117,8 @@ def _write(
     "One batch of `generate`."
     net, device = sampler.net, next(sampler.net.parameters()).device
     if not sampler.student:
-        number = int(steps) if str(steps).isascii() and str(steps).isdigit() else steps
-        check_int('steps', number, 1, 10_000)
+        whole = str(steps).isascii() and str(steps).isdigit()
+        number = check_int('steps', int(steps) if whole else steps, 1, 10_000)
         weight = sampler.guidance if guidance is None else guidance
         noise = Noise(size, seed, CausalLayout(sampler.chunk), device).whole()
         return euler(Guided(net, weight), noise, condition, number, sampler.step_list.shift)

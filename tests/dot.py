@@ -9,6 +9,8 @@ from asdvideo.digits import HEADINGS
 class DotCache(Cache):
     "Where the square is."
 
+    frames = 0
+
     def __init__(self, frames: int, place: Tensor) -> None:
         self.frames, self.place = frames, place
 

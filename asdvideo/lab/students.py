@@ -20,7 +20,7 @@ from ..denoiser import Cache, Condition, Denoiser
 from ..devices import pick_device, runtime
 from ..discriminator import head_for
 from ..dmd import DmdSettings, DmdStage
-from ..errors import require
+from ..errors import check_type, require
 from ..files import load_json, load_tensors, provenance, save_json, save_tensors
 from ..flow import velocity_from_x0
 from .ensembles import stack
@@ -82,7 +82,8 @@ class Corrected(Denoiser):
         self, xt: Tensor, sigma: Tensor, condition: Condition, cache: Cache | None = None, clean: Tensor | None = None
     ) -> Tensor:
         "See `Denoiser.forward`."
-        past, own = (None, None) if cache is None else (cache.world, cache.net)
+        pair = None if cache is None else check_type('cache', cache, PairedCache)
+        past, own = (None, None) if pair is None else (pair.world, pair.net)
         added = self.net(xt, sigma, condition, own, clean)
         return self.corrected(added, self.world(xt, sigma, condition, past, clean), xt, sigma)
 
@@ -99,12 +100,11 @@ class Corrected(Denoiser):
         "The cache before the first chunk."
         return PairedCache(self.world.empty_cache(), self.net.empty_cache())
 
-    def append(
-        self, cache: PairedCache, x0: Tensor, condition: Condition, sigma: Tensor | None = None
-    ) -> PairedCache:
+    def append(self, cache: Cache, x0: Tensor, condition: Condition, sigma: Tensor | None = None) -> PairedCache:
         "See `Denoiser.append`."
-        world = self.world.append(cache.world, x0, condition, sigma)
-        return PairedCache(world, self.net.append(cache.net, x0, condition, sigma))
+        past = check_type('cache', cache, PairedCache)
+        world = self.world.append(past.world, x0, condition, sigma)
+        return PairedCache(world, self.net.append(past.net, x0, condition, sigma))
 
 # %% ../../nbs/36_students.ipynb #5c10e568
 ARMS: dict[str, dict[str, Any]] = {
@@ -265,7 +265,7 @@ def lab_stage(settings: ToySettings, world: GaussianMixture, start: Denoiser, de
         'fake_rounds': round(settings.rounds * (settings.more if more else 1)), 'floor': settings.floor,
         'counts': settings.counts, 'told': told, 'jumps': settings.jumps,
     }
-    shared = {'seeds': seeds, 'runtime': runtime(device)}
+    shared: dict[str, Any] = {'seeds': seeds, 'runtime': runtime(device)}
     if target is None:
         return LabDmd(DmdSettings(**common), trainable(start), world, fake, world, settings.step_list, **shared)
     head = fresh(lambda: head_for(config, settings.step_list.count), seeds, 'head')
@@ -339,7 +339,7 @@ def drifts(rows: Sequence[dict]) -> list[dict]:
 
 # %% ../../nbs/36_students.ipynb #384b91ff
 class Marks:
-    """Measures a student at some steps of its training, and keeps the results in a folder, ready for a resumed training.
+    """Measures a student at some steps of its training, and keeps the results in a folder for a resumed training.
 
     settings: of the study.
     world: the law, on the CPU.

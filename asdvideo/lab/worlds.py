@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..denoiser import Cache, CausalLayout, Condition, Denoiser
-from ..errors import check_shape, require
+from ..errors import check_shape, check_type, require
 from ..flow import velocity_from_x0
 from ..randomness import Draws
 from ..settings import Settings, setting
@@ -162,7 +162,7 @@ class GaussianMixture(Denoiser, World):
         "The exact velocity, given what the layout lets each frame see; see `Denoiser.forward`."
         check_shape('video', xt, 'b', 'f', 2, 1, 1)
         if cache is not None:
-            return self.velocity(cache, xt, sigma, condition)
+            return self.velocity(check_type('cache', cache, FrameCache), xt, sigma, condition)
         require(clean is None or self.layout.causal, 'clean frames for a bidirectional world', 'a causal layout')
         history, levels = (xt, sigma) if clean is None else (clean, torch.zeros_like(sigma))
         start, parts = 0, []
@@ -177,12 +177,11 @@ class GaussianMixture(Denoiser, World):
         "The cache before the first chunk."
         return FrameCache()
 
-    def append(
-        self, cache: FrameCache, x0: Tensor, condition: Condition, sigma: Tensor | None = None
-    ) -> FrameCache:
+    def append(self, cache: Cache, x0: Tensor, condition: Condition, sigma: Tensor | None = None) -> FrameCache:
         "See `Denoiser.append`."
+        past = check_type('cache', cache, FrameCache)
         sigma = torch.zeros_like(x0[:, :, 0, 0, 0]) if sigma is None else sigma
-        return FrameCache((*cache.videos, x0.detach()), (*cache.sigmas, sigma.detach()))
+        return FrameCache((*past.videos, x0.detach()), (*past.sigmas, sigma.detach()))
 
     # what measures need
 

@@ -20,7 +20,7 @@ from ..devices import Runtime, autocast
 from ..randomness import stream
 from ..transformer import Attention, rotary_table, rotate, sigma_embedding
 from .base import DTYPES, error, holds, identities, identity, relative
-from .cases import clip, small
+from .cases import clip, segments, small
 
 # %% auto #0
 __all__ = ['attention_formula', 'attention_permutes', 'past_is_more_keys', 'block_formula', 'patches_are_convolutions',
@@ -135,9 +135,9 @@ def gap_is_felt(precision: str) -> float:
     net, (xt, sigma, told) = causal(small(precision), CausalLayout(2)), clip(precision)
     first, second, later = told.frames(0, 2), told.frames(2, 4), slice(2, 4)
     cache = net.append(net.empty_cache(), xt[:, :2], first)
-    apart = ValueCache(net.layout, cache.segments, 4)
+    apart = ValueCache(net.layout, segments(cache), 4)
     plain, moved = (net(xt[:, later], sigma[:, later], second, past) for past in (cache, apart))
-    again = net(xt[:, later], sigma[:, later], second, ValueCache(net.layout, cache.segments, 2))
+    again = net(xt[:, later], sigma[:, later], second, ValueCache(net.layout, segments(cache), 2))
     return error(plain, again) if relative(plain, moved) > 1e-4 else holds(False)
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from matplotlib.axes import Axes
@@ -24,7 +25,7 @@ __all__ = ['IDENTITIES', 'ROOMS', 'DTYPES', 'error', 'relative', 'holds', 'Ident
            'in_precision', 'Row', 'check', 'known', 'run', 'table', 'draw']
 
 # %% ../../nbs/67_verify.ipynb #d28ed2e0
-def error(ours: object, truth: object) -> float:
+def error(ours: Any, truth: Any) -> float:
     """The largest absolute difference; infinite for different shapes, for NaN, and for lists of different length.
 
     ours: a tensor or a number, or a list of them.
@@ -40,7 +41,7 @@ def error(ours: object, truth: object) -> float:
     return math.inf if math.isnan(worst) else worst
 
 
-def relative(ours: object, truth: object) -> float:
+def relative(ours: Any, truth: Any) -> float:
     """The largest difference over the largest value of what it should be; of lists, the worst pair.
 
     ours: a tensor, or a list of tensors.

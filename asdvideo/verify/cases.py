@@ -12,11 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from ..asd import AsdSettings, AsdStage
+from ..cache import Segment, ValueCache
 from ..causal import causal
 from ..denoiser import Cache, CausalLayout, Condition, Denoiser
 from ..discriminator import DiscriminatorHead, HeadConfig
 from ..dmd import DmdSettings, DmdStage
-from ..flow import per_frame, velocity_from_x0
+from ..errors import check_type
+from ..flow import FrameCount, per_frame, velocity_from_x0
 from ..randomness import stream
 from ..rollout import Noise, rollout
 from ..schedule import Schedule, StepList
@@ -26,8 +28,8 @@ from .base import DTYPES
 from ..world import Clips
 
 # %% auto #0
-__all__ = ['LAYOUTS', 'STEPS', 'NETWORK', 'shaken', 'small', 'clip', 'probe', 'weight_gradients', 'student', 'noise_of', 'play',
-           'GaussianMixture', 'hermite', 'tiny_world', 'tiny_head', 'tiny_stage']
+__all__ = ['LAYOUTS', 'STEPS', 'NETWORK', 'shaken', 'small', 'clip', 'probe', 'weight_gradients', 'student', 'segments',
+           'noise_of', 'play', 'GaussianMixture', 'hermite', 'tiny_world', 'tiny_head', 'tiny_stage']
 
 # %% ../../nbs/67a_verify_cases.ipynb #30205207
 LAYOUTS = (
@@ -126,6 +128,14 @@ def student(precision: str = 'fp32', grad: bool = False, layout: CausalLayout = 
     return causal(small(precision, grad=grad), layout)
 
 
+def segments(cache: Cache) -> tuple[Segment, ...]:
+    """The chunks in a cache that is a value.
+
+    cache: a `ValueCache`.
+    """
+    return check_type('cache', cache, ValueCache).segments
+
+
 def noise_of(precision: str = 'fp32', seed: int = 0, layout: CausalLayout = CausalLayout(2)) -> Noise:
     """Noise for two videos of six frames.
 
@@ -178,7 +188,7 @@ class GaussianMixture(Denoiser):
 
     def empty_cache(self) -> Cache:
         "See `Denoiser.empty_cache`. There is nothing to remember."
-        return Cache()
+        return FrameCount()
 
     def append(self, cache: Cache, x0: Tensor, condition: Condition, sigma: Tensor | None = None) -> Cache:
         "See `Denoiser.append`."
@@ -226,9 +236,10 @@ def tiny_stage(kind: type[DmdStage] = DmdStage, **options: Any) -> Any:
     learner = LearnerSettings(lr=1e-3, warmup=1)
     plain = {'steps': 8, 'batch': 4, 'block': 2, 'wait': 0, 'fake_rounds': 1, 'fake_score': learner}
     plain['student'] = LearnerSettings(lr=1e-3, warmup=1, average=.9)
-    nets = [causal(small(seed=0), CausalLayout(2)).requires_grad_(True), small(seed=1), small(seed=2, grad=True)]
+    start = causal(small(seed=0), CausalLayout(2)).requires_grad_(True)
+    teacher, fake_score = small(seed=1), small(seed=2, grad=True)
     if kind is AsdStage:
         plain |= {'head': learner, 'calibrate': 1}
         settings = AsdSettings(**{**plain, **options})
-        return AsdStage(settings, *nets, tiny_head(), tiny_world(), STEPS, **shared)
-    return DmdStage(DmdSettings(**{**plain, **options}), *nets, tiny_world(), STEPS, **shared)
+        return AsdStage(settings, start, teacher, fake_score, tiny_head(), tiny_world(), STEPS, **shared)
+    return DmdStage(DmdSettings(**{**plain, **options}), start, teacher, fake_score, tiny_world(), STEPS, **shared)

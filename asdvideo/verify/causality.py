@@ -10,13 +10,13 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from ..cache import RingCache, ValueCache
+from ..cache import KVCache, RingCache, ValueCache
 from ..causal import by_chunks, causal, frozen, trainable
-from ..denoiser import CausalLayout
-from ..errors import AsdError
+from ..denoiser import Cache, CausalLayout
+from ..errors import AsdError, check_type
 from ..randomness import stream
 from .base import error, holds, identities, identity, relative
-from .cases import LAYOUTS, clip, probe, small, weight_gradients
+from .cases import LAYOUTS, clip, probe, segments, small, weight_gradients
 
 # %% auto #0
 __all__ = ['masks_by_definition', 'every_layout', 'a_layout_without_chunks', 'one_chunk_is_bidirectional', 'masked_is_cached',
@@ -188,9 +188,9 @@ def forced_jacobian() -> float:
     return (noisy != mask[6:, 6:]).sum().item() + (past != mask[6:, :6]).sum().item()
 
 # %% ../../nbs/67d_verify_causality.ipynb #acf51743
-def _flat(cache: ValueCache) -> list[Tensor]:
+def _flat(cache: Cache) -> list[Tensor]:
     "All tensors in a cache."
-    return [x for segment in cache.segments for layer in segment.layers for x in layer]
+    return [x for segment in segments(cache) for layer in segment.layers for x in layer]
 
 
 @identity('17_cache')
@@ -202,7 +202,7 @@ def passes_leave_the_cache_alone() -> float:
     for k in range(3):
         net(xt[:, 2:4] + k, sigma[:, 2:4], part, cache)
     once, twice = (net.append(cache, xt[:, 2:4], part) for _ in range(2))
-    same = holds(cache.frames == 2 and once.frames == 4 and len(cache.segments) == 1)
+    same = holds(cache.frames == 2 and once.frames == 4 and len(segments(cache)) == 1)
     return max(same, error(_flat(cache), before), error(_flat(once), _flat(twice)))
 
 
@@ -210,14 +210,14 @@ def passes_leave_the_cache_alone() -> float:
 def append_is_a_pass(precision: str) -> float:
     "The context pass keeps the keys and values of a whole pass at sigma = 0, although it skips the last block's rest."
     net, (xt, _, told) = causal(small(precision), CausalLayout(2)), clip(precision)
-    cache = net.append(net.empty_cache(), xt[:, :2], told.frames(0, 2))
+    cache = check_type('cache', net.append(net.empty_cache(), xt[:, :2], told.frames(0, 2)), KVCache)
     part, zero, truth = told.frames(2, 4), torch.zeros_like(xt[:, :2, 0, 0, 0]), []
     x, _, modulation, rotary = net.inputs(xt[:, 2:4], zero, part, 2)
     for layer, block in enumerate(net.blocks):
         x, own = block(x, modulation, rotary, None, cache.past(layer))
         truth += own
     later = net.append(cache, xt[:, 2:4], part)
-    return relative([x for layer in later.segments[1].layers for x in layer], truth)
+    return relative([x for layer in segments(later)[1].layers for x in layer], truth)
 
 
 @identity('17_cache')
@@ -272,7 +272,8 @@ def _long(precision: str, layout: CausalLayout, frames: int, ring: RingCache) ->
         now, part = slice(start, start + size), told.frames(start, start + size)
         ours, truth = (net(xt[:, now], sigma[:, now], part, cache) for cache in (ring, values))
         worst = max(worst, relative(ours, truth))
-        values, ring = (net.append(cache, xt[:, now], part) for cache in (values, ring))
+        values = net.append(values, xt[:, now], part)
+        ring = check_type('ring', net.append(ring, xt[:, now], part), RingCache)
         places.add(tuple(x.data_ptr() for layer in ring.memory for x in layer))
         start += size
     return worst if len(places) == 1 else holds(False)

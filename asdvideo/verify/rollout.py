@@ -5,6 +5,8 @@
 # %% ../../nbs/67e_verify_rollout.ipynb #bdfe3cbb
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -322,7 +324,7 @@ def draws_of_blocks() -> float:
 @identity('61_randomness')
 def streams_have_names() -> float:
     "A stream depends on its seed and on every part of its name, and on nothing else."
-    names = [(0,), (1,), (0, 'a'), (0, 'b'), (0, 'a', 1), (0, 'a', 2), (0, 'a1'), (1, 'a')]
+    names: list[tuple[Any, ...]] = [(0,), (1,), (0, 'a'), (0, 'b'), (0, 'a', 1), (0, 'a', 2), (0, 'a1'), (1, 'a')]
     seeds = [seed_of(*name) for name in names]
     torch.rand(3)
     again = [stream(*name).initial_seed() for name in names]

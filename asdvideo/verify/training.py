@@ -29,6 +29,7 @@ from ..teacher import TeacherSettings, TeacherStage
 from asdvideo.training import (
     Learner,
     LearnerSettings,
+    Logs,
     Muon,
     ProcessGroup,
     clip_gradients,
@@ -119,9 +120,9 @@ def asd_student_gradient() -> float:
     gradient = _matching(stage, video.detach(), draws, condition, condition)
     sigma, eps = _levels(draws)
     y = video.detach().requires_grad_()
-    three = [split_rows(x, 2)[1] for x in (batch.noised, batch.sigma)]
+    other, level = (split_rows(x, 2)[1] for x in (batch.noised, batch.sigma))
     fake = step_logit(fake_score, head, add_noise(y, eps, sigma), sigma, condition, 2)
-    real = step_logit(fake_score, head, *three, condition, 2)
+    real = step_logit(fake_score, head, other, level, condition, 2)
     push, = torch.autograd.grad(F.softplus(real.detach() - fake).sum(), y)
     truth = _by_hand(stage.student.model, (video * (gradient + .5 * push)).mean())
     alone = all(not _vector(net).any() for net in (fake_score, head, stage.real_score))
@@ -206,7 +207,7 @@ def slopes_in_bf16() -> float:
 @identity('24_asd')
 def other_sides() -> float:
     "The other side of n is n + 1 steps, N steps, clips, a chain ending in clips, or n anew; all have their own noise."
-    wanted = {
+    wanted: dict[str, dict[int, Any]] = {
         'next': {1: 2, 2: 3, 3: 4},
         'last': {1: 4, 2: 4, 3: 4},
         'data': {1: 'data', 2: 'data', 3: 'data', 4: 'data'},
@@ -243,7 +244,7 @@ def _moved(stage: DmdStage, call: Callable[[], Any]) -> set[str]:
     return {name for name in before if not torch.equal(before[name], after[name])}
 
 
-def _step(stage: DmdStage, step: int, logs: list) -> None:
+def _step(stage: DmdStage, step: int, logs: list[Logs]) -> None:
     "One step, whose log is kept."
     logs.append(stage.train_step(step))
 
@@ -253,7 +254,8 @@ def who_moves_whom() -> float:
     "A waiting step moves the fake score (and the head); a full one also the student, its average, and the weight."
     wrong = 0
     for kind, others in ((DmdStage, {'fake_score'}), (AsdStage, {'fake_score', 'head'})):
-        stage, logs = tiny_stage(kind, counts=(2,), wait=1), []
+        stage = tiny_stage(kind, counts=(2,), wait=1)
+        logs: list[Logs] = []
         all_of_them = others | {'student', 'average'} | ({'weight'} if kind is AsdStage else set())
         for step, names in enumerate((others, all_of_them)):
             wrong += _moved(stage, partial(_step, stage, step, logs)) != names

@@ -19,12 +19,13 @@ from torch.utils._pytree import tree_leaves
 from ..causal import causal
 from ..denoiser import Condition
 from ..devices import Runtime
+from ..dmd import DmdStage
 from ..errors import check_choice, require
 from ..schedule import StepList
 from ..settings import Settings, changed, setting
 from ..training import Learner, ProcessGroup, Stage
 from .model import SIZES, CausalWan, FrameAttention
-from .training import KINDS, STEPS, OdeSettings, OdeStage, Prompts, WanSettings, wan_stage, with_lora
+from .training import KINDS, STEPS, OdeSettings, OdeStage, Paths, Prompts, WanSettings, wan_stage, with_lora
 
 # %% auto #0
 __all__ = ['FULL', 'Meter', 'FusedShapes', 'planned', 'NoPrompts', 'NoPaths', 'Nobody', 'PlanSettings', 'planned_stage', 'numel',
@@ -119,7 +120,7 @@ class NoPrompts(Prompts):
         return self.null.expand(len(indices), -1, -1)
 
 
-class NoPaths:
+class NoPaths(Paths):
     """Paths without values.
 
     shape: of the latents, (f, c, h, w).
@@ -203,7 +204,7 @@ def networks(stage: Stage) -> list[nn.Module]:
     stage: on the meta device.
     """
     found: list[nn.Module] = [learner.model for learner in stage.learners.values()]
-    return found if isinstance(stage, OdeStage) else [*found, stage.real_score.model]
+    return [*found, stage.real_score.model] if isinstance(stage, DmdStage) else found
 
 
 def step_bytes(stage: Stage) -> int:
@@ -268,7 +269,7 @@ def planned_bytes(stage: Stage, gpus: int, compute: torch.dtype = torch.bfloat16
         for name, size in state_bytes(learner, gpus).items():
             found[name] = found.get(name, 0) + size
     split = [net for net in networks(stage) if isinstance(net, CausalWan)]
-    if not isinstance(stage, OdeStage):
+    if isinstance(stage, DmdStage):
         found['weights of the teacher'] = 4 * numel(stage.real_score.model) / gpus
     found['gathered blocks'] = gathered_bytes(split, compute)
     found['activations, caches, videos'] = step_bytes(stage)

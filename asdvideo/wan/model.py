@@ -20,7 +20,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..cache import KVCache, Layers, ValueCache
 from ..denoiser import Cache, CausalLayout, Condition, Denoiser
-from ..errors import check_like, check_shape, require
+from ..errors import check_like, check_shape, check_type, require
 from ..transformer import rotary_table, rotate
 
 # %% auto #0
@@ -381,7 +381,8 @@ class CausalWan(Denoiser):
         self, xt: Tensor, sigma: Tensor, condition: Condition, cache: Cache | None = None, clean: Tensor | None = None
     ) -> Tensor:
         "The velocity; see `Denoiser.forward`."
-        x, vector, _ = self.trunk(xt, sigma, condition, cache, clean)
+        past = None if cache is None else check_type('cache', cache, KVCache)
+        x, vector, _ = self.trunk(xt, sigma, condition, past, clean)
         return self.velocity(x, vector, xt)
 
     def forward_features(
@@ -403,12 +404,13 @@ class CausalWan(Denoiser):
         return WanCache(ValueCache(self.layout))
 
     @torch.no_grad()
-    def append(self, cache: KVCache, x0: Tensor, condition: Condition, sigma: Tensor | None = None) -> KVCache:
+    def append(self, cache: Cache, x0: Tensor, condition: Condition, sigma: Tensor | None = None) -> KVCache:
         "The context pass; see `Denoiser.append`."
+        past = check_type('cache', cache, KVCache)
         sigma = torch.zeros(x0.shape[:2], device=x0.device) if sigma is None else sigma
         own: list[tuple[Tensor, Tensor]] = []
-        self.trunk(x0.detach(), sigma, condition, cache, own=own)
-        return cache.append(own, x0.shape[1])
+        self.trunk(x0.detach(), sigma, condition, past, own=own)
+        return past.append(own, x0.shape[1])
 
 # %% ../../nbs/50_wan.ipynb #d8f30160
 TINY = {

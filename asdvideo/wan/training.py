@@ -146,7 +146,8 @@ class PromptWorld(World):
     """
 
     def __init__(self, prompts: Prompts, shape: tuple[int, int, int, int]) -> None:
-        self.prompts, self.shape = prompts, tuple(shape)
+        f, c, h, w = shape
+        self.prompts, self.shape = prompts, (f, c, h, w)
 
     def sample(self, draws: Draws) -> tuple[Tensor, Condition]:
         "There are no videos here: raises AsdError."
@@ -188,7 +189,7 @@ def merged(net: CausalWan) -> CausalWan:
 STEPS = StepList(4, shift=5.)
 STUDENT = LearnerSettings(lr=2e-6, beta2=.999, warmup=0, decay=0., clip=10., average=.99)
 FAKE_SCORE = LearnerSettings(lr=4e-7, beta2=.999, warmup=0, decay=0., clip=10.)
-COMMON = {
+COMMON: dict[str, Any] = {
     'steps': 600, 'batch': 8, 'block': 1, 'student': STUDENT, 'fake_score': FAKE_SCORE, 'fake_rounds': 5, 'wait': 0,
     'guidance': 3.,
 }
@@ -234,8 +235,11 @@ def wan_stage(
     settings = KINDS[check_choice('kind', kind, KINDS)] if settings is None else settings
     shape = (wan.frames, model.config.in_channels, wan.rows, wan.cols)
     wan.layout.sizes(wan.frames)
-    fits = not settings.told and (kind == 'dmd' or settings.target not in ('data', 'chain'))
-    found = f'told={settings.told}' + (f', target={settings.target}' if kind == 'asd' else '')
+    own = type(KINDS[kind])
+    require(isinstance(settings, own), f'settings of type {type(settings).__name__}', f'{own.__name__} for {kind}')
+    target = settings.target if isinstance(settings, AsdSettings) else ''
+    fits = not settings.told and target not in ('data', 'chain')
+    found = f'told={settings.told}' + (f', target={target}' if target else '')
     remedy = 'A world of prompts has no videos, and Wan no step embedding.'
     require(fits, found, 'told=False and a target of steps', remedy)
     net = CausalWan(model, null=prompts.null, checkpointing=wan.checkpointing)
@@ -243,14 +247,13 @@ def wan_stage(
     if wan.lora:
         net = with_lora(net, wan.lora, settings.seed)
     student = causal(net, wan.layout).train()
-    networks = {'student': student, 'teacher': teacher, 'fake_score': net.train()}
-    world = PromptWorld(prompts, shape)
-    if kind == 'dmd':
-        return DmdStage(settings, *networks.values(), world, step_list, **shared)
+    fake_score, world = net.train(), PromptWorld(prompts, shape)
+    if not isinstance(settings, AsdSettings):
+        return DmdStage(settings, student, teacher, fake_score, world, step_list, **shared)
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         head = wan_head(net, step_list.count)
-    return AsdStage(settings, *networks.values(), head, world, step_list, **shared)
+    return AsdStage(settings, student, teacher, fake_score, head, world, step_list, **shared)
 
 # %% ../../nbs/52_wan_training.ipynb #63fbbd94
 @dataclass(frozen=True)
