@@ -178,7 +178,7 @@ class AsdStage(DmdStage):
         self.comes_from(head=head)
         self.pairs = {n: self.other_side(n) for n in settings.counts if self.other_side(n) is not None}
         require(self.pairs, f'counts={settings.counts}', 'a step count that has another side')
-        self.head = self.learner('head', head, settings.head)
+        self.head = self.learner('head', head, settings.head, members=head.members)
         members, measured = student.members, settings.calibrate * settings.batch // student.members
         weight = AdversarialWeight(settings.ratio, settings.weight, measured, members=members)
         self.weight = weight.to(self.runtime.device)
@@ -240,7 +240,11 @@ class AsdStage(DmdStage):
         return self.read(xt, sigma, condition)[1]
 
     def logits(self, features: Sequence[Tensor], names: Iterable[Any]) -> dict[Any, Tensor]:
-        "For every side its logits (b, N)."
+        """For every side its logits (b, N).
+
+        features: of all sides as one batch, see `AsdStage.read`.
+        names: of the sides, in the order of the batch.
+        """
         names = list(names)
         return dict(zip(names, split_rows(self.head.model(features), len(names), self.student.members)))
 
@@ -259,7 +263,12 @@ class AsdStage(DmdStage):
         return {**logs, 'loss_discriminator': loss.detach(), 'slopes': slopes.detach()}
 
     def slopes(self, draws: Draws, batch: Rollouts, delta: float = .01) -> Tensor:
-        "R1 and R2 of every D_n, in fp32; it trains the head only."
+        """R1 and R2 of every D_n, in fp32; it trains the head only.
+
+        draws: for the noise that the features are compared under.
+        batch: the videos of a turn, with what the fake score thought of them.
+        delta: length of the step over which a slope is measured, in units of the noise.
+        """
         if self.settings.gamma == 0:
             return torch.zeros((), device=self.runtime.device)
         _, xi = self.levels_and_noise(draws, len(batch.videos))
@@ -290,7 +299,15 @@ class AsdStage(DmdStage):
     def push(
         self, video: Tensor, matching: Tensor, batch: Rollouts, sigma: Tensor, eps: Tensor, n: int
     ) -> tuple[Tensor, Logs]:
-        "The weighted adversarial gradient at the student's videos, and what to log."
+        """The weighted adversarial gradient at the student's videos, and what to log.
+
+        video: (b, f, c, h, w) n-step videos.
+        matching: the gradient of distribution matching at them.
+        batch: the videos of the turn; the real side is among them.
+        sigma: (b, f) noise levels for the videos.
+        eps: noise like the videos.
+        n: step count of the videos.
+        """
         with autocast(self.runtime), torch.no_grad():
             real = self.logits(batch.features, batch.videos)[self.pairs[n]][:, n - 1]
         with autocast(self.runtime):
