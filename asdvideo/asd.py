@@ -133,7 +133,7 @@ class AdversarialWeight(nn.Module):
         else:
             self.sums.add_(measuring * squares)
 
-# %% ../nbs/24_asd.ipynb #87346829
+# %% ../nbs/24_asd.ipynb #cfc260ec
 TARGETS = ('next', 'last', 'data', 'chain', 'self')
 
 
@@ -178,7 +178,7 @@ class AsdStage(DmdStage):
         self.comes_from(head=head)
         self.pairs = {n: self.other_side(n) for n in settings.counts if self.other_side(n) is not None}
         require(self.pairs, f'counts={settings.counts}', 'a step count that has another side')
-        self.head = self.learner('head', head, settings.head)
+        self.head = self.learner('head', head, settings.head, members=head.members)
         members, measured = student.members, settings.calibrate * settings.batch // student.members
         weight = AdversarialWeight(settings.ratio, settings.weight, measured, members=members)
         self.weight = weight.to(self.runtime.device)
@@ -228,7 +228,11 @@ class AsdStage(DmdStage):
         return self.read(xt, sigma, condition)[1]
 
     def logits(self, features: Sequence[Tensor], names: Iterable[Any]) -> dict[Any, Tensor]:
-        "For every side its logits (b, N)."
+        """For every side its logits (b, N).
+
+        features: of all sides as one batch, see `AsdStage.read`.
+        names: of the sides, in the order of the batch.
+        """
         names = list(names)
         return dict(zip(names, split_rows(self.head.model(features), len(names), self.student.members)))
 
@@ -253,7 +257,13 @@ class AsdStage(DmdStage):
         return {**logs, 'loss_discriminator': loss.detach(), 'slopes': slopes.detach()}
 
     def slopes(self, draws: Draws, batch: Rollouts, before: dict[Any, Tensor], delta: float = .01) -> Tensor:
-        "R1 and R2 of every D_n, from the logits before and after a small step; it trains the head only."
+        """R1 and R2 of every D_n, from the logits before and after a small step; it trains the head only.
+
+        draws: for the directions of the steps.
+        batch: the videos of a turn, with their noise.
+        before: the logits of every side.
+        delta: length of the step.
+        """
         if self.settings.gamma == 0:
             return torch.zeros((), device=self.runtime.device)
         _, xi = self.levels_and_noise(draws, len(batch.videos))
@@ -280,7 +290,15 @@ class AsdStage(DmdStage):
     def push(
         self, video: Tensor, matching: Tensor, batch: Rollouts, sigma: Tensor, eps: Tensor, n: int
     ) -> tuple[Tensor, Logs]:
-        "The weighted adversarial gradient at the student's videos, and what to log."
+        """The weighted adversarial gradient at the student's videos, and what to log.
+
+        video: (b, f, c, h, w) n-step videos.
+        matching: the gradient of distribution matching at them.
+        batch: the videos of the turn; the real side is among them.
+        sigma: (b, f) noise levels for the videos.
+        eps: noise like the videos.
+        n: step count of the videos.
+        """
         with torch.no_grad():
             real = self.logits(batch.features, batch.videos)[self.pairs[n]][:, n - 1]
         with autocast(self.runtime):

@@ -166,7 +166,10 @@ class Bench:
         return ask('3,right', self.frames).map(lambda x: x.expand(batch, -1, -1)).to(self.device)
 
     def passes(self, name: str) -> int:
-        "Frames that go through the network for one video."
+        """Frames that go through the network for one video.
+
+        name: of a schedule, for example "1*".
+        """
         counts = Schedule.parse(name, self.step_list).passes(self.frames // self.layout.chunk)
         return counts['total'] * self.layout.chunk
 

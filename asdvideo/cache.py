@@ -49,7 +49,12 @@ class Segment:
     frames: int
 
     def part(self, layer: int, start: int, stop: int) -> list[tuple[Tensor, Tensor]]:
-        "Keys and values of its frames from `start` to `stop` (times), as views; nothing if there are none."
+        """Keys and values of some of its frames, as views; nothing if there are none.
+
+        layer: number of the block.
+        start: time of the first frame.
+        stop: time after the last frame.
+        """
         start, stop = max(start, self.start), min(stop, self.start + self.frames)
         if start >= stop:
             return []

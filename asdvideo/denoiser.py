@@ -42,7 +42,10 @@ class Condition:
         return self.map(lambda tensor: tensor.to(device, non_blocking=True))
 
     def rows(self, index: slice | Tensor) -> Condition:
-        "The condition of some videos of the batch."
+        """The condition of some videos of the batch.
+
+        index: which videos, as a slice or as numbers.
+        """
         return self.map(lambda tensor: tensor[index])
 
     def frames(self, start: int, stop: int) -> Condition:

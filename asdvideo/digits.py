@@ -119,7 +119,11 @@ class SteeredDigits(World):
         self.begin = self.count.cumsum(0) - self.count
 
     def image_of(self, digit: Tensor, u: Tensor) -> Tensor:
-        "Numbers of images (b,) that show these digits (b,), picked by numbers u (b,) in [0, 1)."
+        """Numbers of images (b,) that show the digits that are asked for.
+
+        digit: (b,) from 0 to 9.
+        u: (b,) numbers in [0, 1) that pick one of the images of a digit.
+        """
         return self.by_digit[self.begin[digit] + (u * self.count[digit]).long()]
 
     def track(self, rows: int, generator: torch.Generator) -> Track:
@@ -144,10 +148,18 @@ class SteeredDigits(World):
         digits: Tensor,
         images: Tensor,
     ) -> Track:
-        """The clips that these events make, from a place (b, 2) and one column per chunk of the rest, (b, chunks).
+        """The clips that these events make, with one column for each chunk.
 
         The first chunk always takes its direction, speed and digit from the columns; later ones if `turns` or `cuts`
         says so.
+
+        place: (b, 2) where the digit is at first, in pixels.
+        turns: (b, chunks) whether direction and speed change.
+        directions: (b, chunks) numbers of directions.
+        speeds: (b, chunks) pixels per frame.
+        cuts: (b, chunks) whether another digit appears.
+        digits: (b, chunks) from 0 to 9.
+        images: (b, chunks) numbers of the images that show them.
         """
         direction, speed, digit, image = directions[:, 0], speeds[:, 0], digits[:, 0], images[:, 0]
         rows: list[tuple[Tensor, ...]] = []
@@ -166,7 +178,10 @@ class SteeredDigits(World):
         return Track(*(torch.stack(column, 1) for column in zip(*rows)))
 
     def render(self, track: Track) -> Tensor:
-        "The videos (b, f, 1, h, w) in [-1, 1]: each digit is drawn at its place by linear interpolation."
+        """The videos (b, f, 1, h, w) in [-1, 1]: each digit is drawn at its place by linear interpolation.
+
+        track: where each digit is, and which image shows it.
+        """
         rows, cols = (self.placement(track.place[..., axis]) for axis in (0, 1))
         frames = rows @ self.sprites[track.image] @ cols.mT
         return 2 * rearrange(frames, 'b f h w -> b f 1 h w') - 1

@@ -118,7 +118,7 @@ class DmdStage(Stage):
     """
 
     name = 'dmd'
-    family = 'distillation'
+    address = 'student'
     settings: DmdSettings
 
     def __init__(
@@ -139,8 +139,9 @@ class DmdStage(Stage):
         allowed = f'at most {step_list.count}, the length of the list'
         require(largest <= step_list.count, f'counts={settings.counts}', allowed)
         self.real_score = Guided(self.place(frozen(teacher)), settings.guidance)
-        self.student = self.learner('student', student, settings.student, since=settings.wait)
-        self.fake_score = self.learner('fake_score', fake_score, settings.fake_score)
+        members, wait = student.members, settings.wait
+        self.student = self.learner('student', student, settings.student, since=wait, members=members)
+        self.fake_score = self.learner('fake_score', fake_score, settings.fake_score, members=fake_score.members)
 
     # what a step draws
 
@@ -185,7 +186,11 @@ class DmdStage(Stage):
         return {n: n for n in self.settings.counts}
 
     def rollouts(self, step: int, number: int) -> list[Rollouts]:
-        "For every turn, fresh videos of all step counts, without gradients."
+        """For every turn, fresh videos of all step counts, without gradients.
+
+        step: of the training.
+        number: of the update of the fake score within the step.
+        """
         schedules = {name: self.schedule(n) for name, n in self.played().items()}
         found = []
         for turn in range(self.settings.turns):

@@ -193,7 +193,11 @@ class Paths:
         require(self.count > self.held, f'{folder} with {self.count} path', 'at least 2 paths')
 
     def at(self, index: Tensor, device: torch.device | str = 'cpu') -> tuple[Tensor, Tensor, Condition]:
-        "Paths (b, levels + 1, f, c, h, w), the clean clips (b, f, c, h, w), and what was asked for."
+        """Paths (b, levels + 1, f, c, h, w), the clean clips (b, f, c, h, w), and what was asked for.
+
+        index: (b,) numbers of paths.
+        device: where to put them.
+        """
         found = {name: tensor[index].to(device) for name, tensor in self.tensors.items()}
         return found['path'].float(), found['clean'].float(), Condition(labels=found.get('labels'))
 
@@ -226,7 +230,7 @@ class InitialisationStage(Stage):
     step_list: the student's.
     """
 
-    name = 'initialisation'
+    name = address = 'initialisation'
     settings: InitialisationSettings
 
     def __init__(
@@ -240,7 +244,7 @@ class InitialisationStage(Stage):
         self.config['paths'] = paths.origin
         self.paths, self.step_list = paths, step_list
         self.clean_history = paths.origin['layout'] != str(CausalLayout())
-        self.student = self.learner('student', student, settings.learner)
+        self.student = self.learner('student', student, settings.learner, members=student.members)
 
     def index(self, draws: Draws, frames: int) -> Tensor:
         "Which point of the path each frame is taken from: (b, f). Noisy histories have a level for each chunk."
@@ -251,7 +255,12 @@ class InitialisationStage(Stage):
         return index.repeat_interleave(sizes.to(index.device), 1)
 
     def loss(self, model: Denoiser, found: tuple[Tensor, Tensor, Condition], draws: Draws) -> Tensor:
-        "The loss of each of some paths, (b,)."
+        """The loss of each of some paths, (b,).
+
+        model: the student, or its running average.
+        found: paths, clips and condition, see `Paths.at`.
+        draws: pick the levels.
+        """
         path, clean, condition = found
         index = self.index(draws, path.shape[2])
         with autocast(self.runtime):

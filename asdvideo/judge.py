@@ -146,7 +146,7 @@ class JudgeStage(Stage):
     world: where the clips come from; its digits must be those of no other training.
     """
 
-    name = 'judge'
+    name = address = 'judge'
     settings: JudgeSettings
 
     def __init__(self, settings: JudgeSettings, net: Judge, world: SteeredDigits, **shared: Any) -> None:

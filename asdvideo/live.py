@@ -53,7 +53,10 @@ class Session:
         self.streams: dict[str, VideoStream] = {}
 
     def begin(self, wish: Wish) -> None:
-        "Begin another video with every student."
+        """Begin another video with every student.
+
+        wish: what it shall show, and its seed.
+        """
         self.seed, self.streams = wish.seed, {}
         for name, (net, step_list) in self.students.items():
             self.streams[name] = VideoStream(net, self.frame, wish.schedule(step_list), seeds=wish.seed)
@@ -121,7 +124,11 @@ class Page(RequestHandler):
     "The page itself, and what one can choose on it."
 
     def initialize(self, students: Students, port: int) -> None:
-        "Keep what the server knows."
+        """Keep what the server knows.
+
+        students: by name, see `serving`.
+        port: where the server listens.
+        """
         self.students, self.port = students, port
 
     def prepare(self) -> None:
@@ -129,7 +136,10 @@ class Page(RequestHandler):
         check_host(self.request, self.port)
 
     def get(self, name: str) -> None:
-        "Answer with the page or the choices."
+        """Answer with the page or the choices.
+
+        name: what the browser asks for: "choices", "source.js" or the page.
+        """
         self.set_header('Content-Security-Policy', POLICY)
         self.set_header('X-Content-Type-Options', 'nosniff')
         if name == 'choices':
@@ -145,7 +155,13 @@ class Socket(WebSocketHandler):
     "One viewer."
 
     def initialize(self, students: Students, port: int, frame: Sequence[int], worker: ThreadPoolExecutor) -> None:
-        "Begin a session."
+        """Begin a session.
+
+        students: by name, see `serving`.
+        port: where the server listens.
+        frame: shape of a frame, (c, h, w).
+        worker: the thread in which the students write.
+        """
         self.port, self.worker, self.session = port, worker, Session(students, frame)
 
     def prepare(self) -> None:
@@ -153,7 +169,10 @@ class Socket(WebSocketHandler):
         check_host(self.request, self.port)
 
     def check_origin(self, origin: str) -> bool:
-        "Only our own page may open a socket."
+        """Only our own page may open a socket.
+
+        origin: the site whose page asks, as the browser tells it.
+        """
         return origin.lower() in [f'http://{host}' for host in own_hosts(self.port)]
 
     async def on_message(self, message: str | bytes) -> None:

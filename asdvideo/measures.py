@@ -205,7 +205,10 @@ class Reference:
         return cls(judge, *world.sample(Draws([stream(seed, 'reference')], count)), world.settings.chunk)
 
     def features(self, seen: Look) -> Tensor:
-        "Features of clips (b, d): of their frames, averaged, and their path."
+        """Features of clips (b, d): of their frames, averaged, and their path.
+
+        seen: what the judge has seen in them.
+        """
         return torch.cat([seen.psi.mean(1) / self.scales[0], seen.centre.flatten(1) / self.scales[1]], 1)
 
     def over_time(self, video: Tensor) -> Measured:

@@ -323,7 +323,11 @@ class CausalWanPipeline(ChunkPipeline):
         return self.text_encoder(ids, mask).last_hidden_state * mask[..., None]
 
     def condition(self, prompt: str | Sequence[str] | None, prompt_embeds: Tensor | None) -> Condition:
-        "What the videos shall show, from texts or from their embeddings."
+        """What the videos shall show. Raises AsdError unless exactly one of both is given.
+
+        prompt: one text, or one for each video.
+        prompt_embeds: (b, l, d) embedded texts.
+        """
         both = (prompt is None) != (prompt_embeds is None)
         require(both, 'prompt and prompt_embeds', 'exactly one of them')
         embeds = self.embed(prompt) if prompt_embeds is None else prompt_embeds
@@ -379,7 +383,11 @@ class CausalWanPipeline(ChunkPipeline):
         return self.collect(self.stream(prompt, **how), output_type)
 
     def enable_model_cpu_offload(self, *args: Any, **how: Any) -> None:
-        "Not possible here: raises AsdError. Our passes call parts of the transformer, which offloading does not see."
+        """Not possible here: raises AsdError. Our passes call parts of the transformer, which offloading does not see.
+
+        args: ignored.
+        how: ignored.
+        """
         remedy = 'To save memory, embed prompts first, drop the text encoder, and pass prompt_embeds.'
         require(False, 'offloading to the CPU', 'a device that holds transformer and VAE', remedy)
 

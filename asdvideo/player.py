@@ -94,7 +94,11 @@ class Player:
         ])
 
     def button(self, text: str, direction: str) -> Any:
-        "A button for a direction."
+        """A button for a direction.
+
+        text: what is written on it.
+        direction: what it asks for.
+        """
         import ipywidgets as w
 
         def turn(_: Any) -> None:
@@ -129,7 +133,10 @@ class Player:
                 await asyncio.sleep(1 / self.speed)
 
     def switch(self, change: dict) -> None:
-        "Begin or stop to play."
+        """Begin or stop to play.
+
+        change: from the widget; its "new" says whether to play.
+        """
         if change['new']:
             self.task = asyncio.ensure_future(self.run())
 
@@ -139,7 +146,10 @@ class Player:
         self.begin()
 
     def keep(self, _: Any = None, path: str | Path = 'out/steered.mp4') -> None:
-        "Write the last seconds to a film."
+        """Write the last seconds to a film.
+
+        path: the file.
+        """
         require(self.frames, 'a film without frames', 'one frame or more', 'Let the player run first.')
         self.facts.value = f'saved as {save_video(path, torch.stack(list(self.frames)), self.speed)}'
 

@@ -149,7 +149,10 @@ class Home:
         return cls(Path(folder)/'runs', Path(folder)/'weights', Path(folder)/'results')
 
     def network(self, name: str) -> Path:
-        "The file of a finished network."
+        """The file of a finished network.
+
+        name: of the network.
+        """
         return self.weights/f'{name}.safetensors'
 
 # %% ../nbs/42_recipes.ipynb #3b00f6ed

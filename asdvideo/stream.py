@@ -108,10 +108,17 @@ class Wish(Settings):
         return Condition(labels=torch.tensor([[[self.digit, wanted]]]))
 
     def schedule(self, step_list: StepList) -> Schedule:
-        "The schedule for a student with these noise levels."
+        """The schedule that is wished for.
+
+        step_list: the student's noise levels.
+        """
         return Schedule.parse(self.steps, step_list)
 
     def steer(self, video: VideoStream, step_list: StepList) -> None:
-        "Make a stream of one video follow the wish."
+        """Make a stream of one video follow the wish.
+
+        video: the stream.
+        step_list: the student's noise levels.
+        """
         video.condition, video.schedule = self.condition(), self.schedule(step_list)
 

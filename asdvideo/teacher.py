@@ -104,13 +104,13 @@ class TeacherStage(Stage):
     world: where the clips come from.
     """
 
-    name = 'teacher'
+    name = address = 'teacher'
     settings: TeacherSettings
 
     def __init__(self, settings: TeacherSettings, net: Denoiser, world: World, **shared: object) -> None:
         super().__init__(settings, **shared)
         self.world = world
-        self.net = self.learner('net', net, settings.learner)
+        self.net = self.learner('net', net, settings.learner, members=net.members)
 
     def gradients(self, draws: Draws) -> Logs:
         "Draw clips, noise and levels; compare velocities; go back."

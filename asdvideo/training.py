@@ -89,7 +89,10 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable | None = None) -> None:
-        "One update of every matrix that has a gradient."
+        """One update of every matrix that has a gradient.
+
+        closure: part of torch's interface, and ignored.
+        """
         for group in self.param_groups:
             for p in group['params']:
                 if p.grad is not None:
@@ -240,11 +243,17 @@ class ProcessGroup:
         "Replace tensors by their mean over all processes."
 
     def total(self, tensor: Tensor) -> Tensor:
-        "The sum over all processes."
+        """The sum over all processes.
+
+        tensor: of this process.
+        """
         return tensor
 
     def any(self, *flags: bool) -> tuple[bool, ...]:
-        "For each flag, whether any process says so. All processes get the same answer."
+        """For each flag, whether any process says so. All processes get the same answer.
+
+        flags: of this process.
+        """
         return flags
 
     def place(self, net: nn.Module, device: torch.device) -> nn.Module:
@@ -264,7 +273,10 @@ class ProcessGroup:
         return content_hash(dict(net.state_dict()), {})[:12]
 
     def check(self, config: dict) -> None:
-        "Raise AsdError unless all processes have the same settings."
+        """Raise AsdError unless all processes have the same settings.
+
+        config: of this process.
+        """
 
     def save(self, path: Path, tensors: dict[str, Tensor], description: dict) -> None:
         "Write a state; see `save_tensors`."
@@ -291,8 +303,8 @@ class Stage:
     """
 
     name = 'stage'
-    family = ''
-    "stages of one family make the same draws, so that methods can be compared in pairs; empty: the stage's own name"
+    address = 'stage'
+    "begins the name of every random stream; equal in stages that are compared"
 
     def __init__(
         self, settings: StageSettings, runtime: Runtime = Runtime(), group: ProcessGroup | None = None
@@ -312,39 +324,68 @@ class Stage:
         "A network on the stage's device."
         return self.group.place(net, self.runtime.device)
 
-    def learner(self, name: str, net: nn.Module, settings: LearnerSettings, since: int = 0) -> Learner:
-        "A network that this stage trains."
-        members = getattr(net, 'members', 1)
+    def learner(
+        self, name: str, net: nn.Module, settings: LearnerSettings, since: int = 0, members: int = 1
+    ) -> Learner:
+        """A network that this stage trains.
+
+        name: what logs and saved states call it.
+        net: the network.
+        settings: how it is trained.
+        since: the step at which its learning rate begins to rise.
+        members: of the network, if it is an ensemble; see `clip_gradients`.
+        Raises AsdError if none of its weights takes a gradient.
+        """
+        taught = any(p.requires_grad for p in net.parameters())
+        remedy = 'Pass `trainable(net)`, a copy of its own; what is trained and what is frozen must be two objects.'
+        require(taught, f'{name}: a network without trainable weights', 'weights that take gradients', remedy)
         self.learners[name] = Learner(net, settings, self.settings.steps, members, since, self.place)
         return self.learners[name]
 
     def comes_from(self, **networks: nn.Module) -> None:
-        "Remember which weights the training starts from, so that it cannot be continued with others."
+        """Remember which weights the training starts from, so that it cannot be continued with others.
+
+        networks: by name.
+        """
         for name, net in networks.items():
             self.config['from'][name] = self.group.fingerprint(net)
 
     # draws
 
-    def common_stream(self, *address: object) -> torch.Generator:
-        "A random stream that all processes and turns share."
-        return stream(self.settings.seed, self.family or self.name, *address)
+    def common_stream(self, *names: object) -> torch.Generator:
+        """A random stream that all processes and turns share.
 
-    def draws(self, turn: int, *address: object) -> Draws:
-        "The random streams of the blocks that this process works on in a turn."
+        names: of the stream, see `stream`.
+        """
+        return stream(self.settings.seed, self.address, *names)
+
+    def draws(self, turn: int, *names: object) -> Draws:
+        """The random streams of the blocks that this process works on in a turn.
+
+        turn: its number.
+        names: of the streams, see `stream`.
+        """
         settings = self.settings
         blocks = settings.batch // settings.block // (self.group.size * settings.turns)
         first = (self.group.rank * settings.turns + turn) * blocks
-        streams = [self.block_stream(index, *address) for index in range(first, first + blocks)]
+        streams = [self.block_stream(index, *names) for index in range(first, first + blocks)]
         return Draws(streams, settings.block, self.runtime.device)
 
-    def block_stream(self, index: int, *address: object) -> torch.Generator:
-        "The random stream of one block of the batch."
-        return stream(self.settings.seed, self.family or self.name, *address, index)
+    def block_stream(self, index: int, *names: object) -> torch.Generator:
+        """The random stream of one block of the batch.
+
+        index: number of the block.
+        names: of the stream, see `stream`.
+        """
+        return stream(self.settings.seed, self.address, *names, index)
 
     # one update
 
     def backward(self, loss: Tensor) -> None:
-        "Gradients of the mean over the whole batch from the mean over this turn's part."
+        """Gradients of the mean over the whole batch from the mean over this turn's part.
+
+        loss: the mean over this turn's part.
+        """
         (loss / self.settings.turns).backward()
 
     def update(
@@ -352,7 +393,7 @@ class Stage:
         learner: Learner,
         gradients: Callable[..., Logs],
         step: int,
-        *address: object,
+        *names: object,
         given: Sequence[Any] | None = None,
     ) -> Logs:
         """One update of a network.
@@ -360,14 +401,14 @@ class Stage:
         learner: the network.
         gradients: called once per turn with that turn's draws; it goes back through its loss and returns what to log.
         step: of the training.
-        address: of the random streams, beyond the step.
+        names: of the random streams, beyond the step.
         given: one thing for each turn, which `gradients` then gets as well.
         """
         learner.zero_grad()
         logs = []
         for turn in range(self.settings.turns):
             more = () if given is None else (given[turn],)
-            logs.append(gradients(self.draws(turn, step, *address), *more))
+            logs.append(gradients(self.draws(turn, step, *names), *more))
         self.group.mean([p.grad for p in learner.params if p.grad is not None])
         norm = learner.step(step)
         name = next(name for name, other in self.learners.items() if other is learner)
@@ -570,6 +611,24 @@ def fit(
         return _fit(stage, path, save_seconds, log_every, stop_after, quiet, watch)
 
 
+def _log(record: dict, window: list[Logs], group: ProcessGroup) -> dict[str, float]:
+    "Move the means of a window to the history, and begin another window; the means."
+    entry = numbers(window, group)
+    check_norms(entry, record['done'])
+    record['history'].append({'step': record['done'], **entry})
+    window.clear()
+    return entry
+
+
+def _save(stage: Stage, path: Path | None, record: dict, window: list[Logs]) -> None:
+    "Save a training, with the logs that are not in its history yet, if there is a file for it."
+    for logs in window:
+        stage.group.mean(list(logs.values()))
+    if path:
+        plain = [{name: float(value) for name, value in logs.items()} for logs in window]
+        save_state(stage, path, {**record, 'window': plain})
+
+
 def _fit(
     stage: Stage,
     path: Path | None,
@@ -592,13 +651,6 @@ def _fit(
     silent = quiet or stage.group.rank > 0
     bar = tqdm(total=steps, initial=record['done'], desc=stage.name, mininterval=1, disable=silent)
 
-    def save() -> None:
-        for logs in window:
-            group.mean(list(logs.values()))
-        if path:
-            plain = [{name: float(value) for name, value in logs.items()} for logs in window]
-            save_state(stage, path, {**record, 'window': plain})
-
     with bar, stop_signals() as asked:
         if watch and record['done'] == 0:
             watch(0)
@@ -608,18 +660,15 @@ def _fit(
             record['seconds'] = round(time.time() - began, 3)
             bar.update()
             if record['done'] % log_every == 0 or record['done'] == steps:
-                entry = numbers(window, group)
-                check_norms(entry, record['done'])
-                record['history'].append({'step': record['done'], **entry})
+                entry = _log(record, window, group)
                 bar.set_postfix({k: v for k, v in entry.items() if 'loss' in k}, refresh=False)
-                window = []
             if watch:
                 watch(record['done'])
             stop, due = group.any(bool(asked), time.time() - saved > save_seconds)
             if path and due:
-                save()
+                _save(stage, path, record, window)
                 saved = time.time()
-        save()
+        _save(stage, path, record, window)
         stop, = group.any(bool(asked))
         if stop:
             reason = asked[0] if asked else 'another process'

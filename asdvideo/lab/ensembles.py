@@ -122,7 +122,10 @@ class StackedEmbedding(nn.Module):
         self.weight, self.num_embeddings = joined(layers, 'weight'), layers[0].num_embeddings
 
     def forward(self, index: Tensor) -> Tensor:
-        "The rows (members * b, ..., channels) of these indices (members * b, ...)."
+        """The rows (members * b, ..., channels) of the table.
+
+        index: (members * b, ...) numbers of the rows.
+        """
         first = self.num_embeddings * torch.arange(len(self.weight), device=index.device)
         rows, first = by_member(first, index)
         return F.embedding((rows + first).flatten(0, 1), self.weight.flatten(0, 1))

@@ -38,7 +38,7 @@ from ..transformer import NetworkConfig, VideoTransformer
 __all__ = ['ARMS', 'PairedCache', 'Corrected', 'ToySettings', 'MemberDraws', 'LabForcing', 'LabDmd', 'LabAsd', 'fresh',
            'beginners', 'lab_stage', 'play', 'measure_student', 'drifts', 'Marks', 'study']
 
-# %% ../../nbs/36_students.ipynb #fe964864
+# %% ../../nbs/36_students.ipynb #accb7349
 @dataclass(frozen=True)
 class PairedCache(Cache):
     "The past of a world and the past of a network."
@@ -75,7 +75,13 @@ class Corrected(Denoiser):
         return self.net.config
 
     def corrected(self, added: Tensor, exact: Tensor, xt: Tensor, sigma: Tensor) -> Tensor:
-        "The sum of the world's velocity and what the network's clean video adds to it."
+        """The sum of the world's velocity and what the network's clean video adds to it.
+
+        added: the network's velocity.
+        exact: the world's velocity.
+        xt: (b, f, c, h, w) noisy video.
+        sigma: (b, f) noise levels.
+        """
         return exact + added - velocity_from_x0(xt, torch.zeros_like(xt), sigma, self.config.floor)
 
     def forward(
@@ -166,29 +172,27 @@ class ToySettings(Settings):
         shape = {'size': 1, 'channels': 2, 'patch': 1, 'width': self.width, 'depth': self.depth, 'heads': 2}
         return NetworkConfig(**shape, labels=world.labels, steps=self.step_list.count if told else 0)
 
-# %% ../../nbs/36_students.ipynb #2fae92ea
+# %% ../../nbs/36_students.ipynb #75797a91
 class MemberDraws(Stage):
     """A stage in which every member of an ensemble draws from streams of its own seed, as it would alone.
 
+    args: as in the stage that this is mixed into.
     seeds: of the members; one block of the batch is for one member.
-    The others as in the stage that this is mixed into.
+    shared: as in that stage.
     """
-
-    address = 'student'
-    "begins the name of every stream; equal in all arms, so that they see equal draws"
 
     def __init__(self, *args: Any, seeds: Sequence[int], **shared: Any) -> None:
         super().__init__(*args, **shared)
         self.seeds = tuple(seeds)
         self.config['seeds'] = list(self.seeds)
 
-    def block_stream(self, index: int, *address: object) -> torch.Generator:
-        "The random stream of one member."
-        return stream(self.seeds[index], self.address, *address)
+    def block_stream(self, index: int, *names: object) -> torch.Generator:
+        """The random stream of one member.
 
-    def common_stream(self, *address: object) -> torch.Generator:
-        "What all members and all arms share."
-        return stream(self.settings.seed, self.address, *address)
+        index: number of the member.
+        names: of the stream, see `stream`.
+        """
+        return stream(self.seeds[index], self.address, *names)
 
 
 class LabForcing(MemberDraws, TeacherStage):
@@ -337,9 +341,9 @@ def drifts(rows: Sequence[dict]) -> list[dict]:
     parts = {seed: [row['w2'] for row in rows if row['seed'] == seed and row['steps'].isdigit()] for seed in mixtures}
     return [{'seed': seed, 'drift': round(drift(parts[seed], w2), 5)} for seed, w2 in mixtures.items()]
 
-# %% ../../nbs/36_students.ipynb #384b91ff
+# %% ../../nbs/36_students.ipynb #80fe179e
 class Marks:
-    """Measures a student at some steps of its training, and keeps the results in a folder for a resumed training.
+    """Measures a student at some steps of its training, and keeps the results in a folder.
 
     settings: of the study.
     world: the law, on the CPU.
@@ -355,7 +359,11 @@ class Marks:
         return self.folder/f'mark-{mark:06d}.json', self.folder/f'mark-{mark:06d}.safetensors'
 
     def measure(self, student: Denoiser, mark: int) -> None:
-        "Measure, if this is a mark."
+        """Measure, if this is a mark.
+
+        student: one network or an ensemble.
+        mark: number of finished steps.
+        """
         if mark not in self.at:
             return
         rows, drift_rows, videos = measure_student(student, self.world, self.settings)
@@ -366,7 +374,10 @@ class Marks:
         save_json(json_path, {key: [{'mark': mark, **row} for row in some] for key, some in found.items()})
 
     def gather(self, key: str) -> list[dict]:
-        "The rows of all marks."
+        """The rows of all marks.
+
+        key: "rows" or "drift".
+        """
         return [row for mark in self.at for row in load_json(self.paths(mark)[0])[key]]
 
     def points(self) -> dict[str, Tensor]:

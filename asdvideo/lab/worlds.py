@@ -90,7 +90,10 @@ class GaussianMixture(Denoiser, World):
         self.register_buffer('weight', weight.to(means.dtype))
 
     def prior(self, label: Tensor) -> Tensor:
-        "Weights (b, k) of the components for labels (b,); all labels are equally likely where it is open (-1)."
+        """Weights (b, k) of the components; all labels are equally likely where it is open.
+
+        label: (b,), -1 where it is open.
+        """
         return self.weight[label]
 
     # the world
@@ -147,7 +150,13 @@ class GaussianMixture(Denoiser, World):
         return condition.labels[:, 0, 0]
 
     def velocity(self, past: FrameCache, xt: Tensor, sigma: Tensor, condition: Condition) -> Tensor:
-        "The velocity (b, k, 2, 1, 1) of frames, given those in a cache."
+        """The velocity (b, k, 2, 1, 1) of frames, given those in a cache.
+
+        past: the frames in the cache, with their noise levels.
+        xt: (b, k, 2, 1, 1) noisy frames.
+        sigma: (b, k) their noise levels.
+        condition: what is asked for.
+        """
         start, frames = past.frames, xt.shape[1]
         x, levels = torch.cat([*past.videos, xt], 1), torch.cat([*past.sigmas, sigma], 1)
         times = torch.arange(start + frames, device=xt.device)

@@ -48,7 +48,10 @@ def _normal(x: Tensor, weight: Tensor) -> Tensor:
 
 @identities('14_transformer', fp64=1e-5, fp32=1e-5, bf16=.03)
 def attention_formula(precision: str) -> float:
-    "Attention equals softmax(q k / sqrt d) v over what the mask shows, with normalised and turned q and k."
+    """Attention equals softmax(q k / sqrt d) v over what the mask shows, with normalised and turned q and k.
+
+    precision: fp64, fp32 or bf16, see `identities`.
+    """
     layer, x, rotary = _tokens(precision)
     mask = (torch.rand(24, 24, generator=stream(0, 'mask')) < .6) | torch.eye(24, dtype=torch.bool)
     ours, _ = layer(x, rotary, mask)
@@ -63,7 +66,10 @@ def attention_formula(precision: str) -> float:
 
 @identities('14_transformer', fp64=1e-6, fp32=1e-5, bf16=.03)
 def attention_permutes(precision: str) -> float:
-    "Attention does not care about the order of tokens that carry their places with them."
+    """Attention does not care about the order of tokens that carry their places with them.
+
+    precision: fp64, fp32 or bf16, see `identities`.
+    """
     layer, x, rotary = _tokens(precision)
     order = torch.randperm(24, generator=stream(0, 'order'))
     moved, _ = layer(x[:, order], (rotary[0][order], rotary[1][order]))
@@ -72,7 +78,10 @@ def attention_permutes(precision: str) -> float:
 
 @identities('14_transformer', fp64=1e-6, fp32=1e-5, bf16=.03)
 def past_is_more_keys(precision: str) -> float:
-    "Attention with a past, in any segments, is attention over all tokens of which only the new ones ask."
+    """Attention with a past, in any segments, is attention over all tokens of which only the new ones ask.
+
+    precision: fp64, fp32 or bf16, see `identities`.
+    """
     layer, x, rotary = _tokens(precision)
     whole, (k, v) = layer(x, rotary)
     past = [(k[:, :, :4], v[:, :, :4]), (k[:, :, 4:16], v[:, :, 4:16])]
@@ -82,7 +91,10 @@ def past_is_more_keys(precision: str) -> float:
 
 @identities('14_transformer', fp64=1e-6, fp32=1e-5, bf16=.03)
 def block_formula(precision: str) -> float:
-    "A block adds gate * attention and gate * MLP of tokens that were normalised, scaled and shifted frame by frame."
+    """A block adds gate * attention and gate * MLP of tokens that were normalised, scaled and shifted frame by frame.
+
+    precision: fp64, fp32 or bf16, see `identities`.
+    """
     block, rotary = small(precision).blocks[0], rotary_table(0, 6, 2, 2, 6)
     x = torch.randn(2, 6, 4, 24, generator=stream(0, 'x'), dtype=DTYPES[precision])
     modulation = torch.randn(2, 6, 6, 24, generator=stream(0, 'modulation'), dtype=DTYPES[precision])
@@ -102,7 +114,10 @@ def block_formula(precision: str) -> float:
 
 @identities('14_transformer', fp64=1e-6, fp32=1e-5)
 def patches_are_convolutions(precision: str) -> float:
-    "Patches go in by a strided convolution and come out by its transpose, rows first, channels first within a patch."
+    """Patches go in by a strided convolution and come out by its transpose, rows first, channels first within a patch.
+
+    precision: fp64, fp32 or bf16, see `identities`.
+    """
     net, (xt, sigma, condition) = small(precision, channels=2, patch=2), clip(precision)
     xt = torch.cat([xt, xt.flip(-1) * .5], 2)
     weight = net.embed.weight.view(24, 2, 2, 2)
@@ -124,14 +139,20 @@ def _offset(precision: str, start: int) -> Tensor:
 
 @identities('14_transformer', fp64=1e-5, fp32=1e-5, bf16=.03)
 def rotary_offset(precision: str) -> float:
-    "A video may begin at any time, even at frame 1,000,000: shifting all frames changes nothing."
+    """A video may begin at any time, even at frame 1,000,000: shifting all frames changes nothing.
+
+    precision: fp64, fp32 or bf16, see `identities`.
+    """
     near = _offset(precision, 0)
     return relative([_offset(precision, 7), _offset(precision, 1_000_000)], [near, near])
 
 
 @identities('14_transformer', fp32=1e-3)
 def gap_is_felt(precision: str) -> float:
-    "A gap in time between two chunks changes what the second one does; without a gap nothing changes."
+    """A gap in time between two chunks changes what the second one does; without a gap nothing changes.
+
+    precision: fp64, fp32 or bf16, see `identities`.
+    """
     net, (xt, sigma, told) = causal(small(precision), CausalLayout(2)), clip(precision)
     first, second, later = told.frames(0, 2), told.frames(2, 4), slice(2, 4)
     cache = net.append(net.empty_cache(), xt[:, :2], first)
@@ -143,7 +164,10 @@ def gap_is_felt(precision: str) -> float:
 
 @identities('14_transformer', fp32=2e-6, bf16=2e-6)
 def rotation_is_relative(precision: str) -> float:
-    "The product of a turned query and a turned key depends on the difference of their times only, at any time."
+    """The product of a turned query and a turned key depends on the difference of their times only, at any time.
+
+    precision: fp64, fp32 or bf16, see `identities`.
+    """
     q, k = torch.randn(2, 24, 12, generator=stream(0, 'qk')).to(torch.bfloat16 if precision == 'bf16' else torch.float)
     with torch.autocast('cpu', enabled=False):
         products = []
@@ -177,7 +201,10 @@ def embedding_is_diffusers() -> float:
 # %% ../../nbs/67c_verify_attention.ipynb #581788e4
 @identities('14_transformer', fp64=1e-12, fp32=1e-5, bf16=.03)
 def batch_independence(precision: str) -> float:
-    "Videos of a batch do not touch each other, in any order."
+    """Videos of a batch do not touch each other, in any order.
+
+    precision: fp64, fp32 or bf16, see `identities`.
+    """
     net, (xt, sigma, told) = small(precision), clip(precision, 3)
     whole, order = net(xt, sigma, told), torch.tensor([2, 0, 1])
     alone = torch.cat([net(xt[i:i + 1], sigma[i:i + 1], told.rows(slice(i, i + 1))) for i in range(3)])
@@ -216,7 +243,10 @@ def labels_are_apart() -> float:
 
 @identities('14_transformer', fp64=1e-12, fp32=1e-6, bf16=1e-6)
 def features_are_tokens(precision: str) -> float:
-    "Reading features does not change the velocity; features are the tokens after the blocks that were asked for."
+    """Reading features does not change the velocity; features are the tokens after the blocks that were asked for.
+
+    precision: fp64, fp32 or bf16, see `identities`.
+    """
     net, (xt, sigma, told) = small(precision), clip(precision)
     velocity, (first, last) = net.forward_features(xt, sigma, told, (1, 2))
     x, e, _ = net.trunk(xt, sigma, told)

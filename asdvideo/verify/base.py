@@ -90,12 +90,12 @@ def enlist(name: str, function: Callable[..., float], notebook: str, bound: floa
     """Put a claim on the list.
 
     name: of the claim.
-    function: its docstring is the sentence.
+    function: the first sentence of its docstring says what it claims.
     notebook: which notebook explains it.
     bound: the largest error that is allowed.
     run: returns the error.
     """
-    sentence = ' '.join((function.__doc__ or '').split())
+    sentence = ' '.join((function.__doc__ or '').partition('\n\n')[0].split())
     require(sentence, f'identity {name} without a docstring', 'one sentence that says what it claims')
     room = function.__module__.rpartition('.')[2]
     IDENTITIES[name] = Identity(name, sentence, notebook, bound, run, room)

@@ -88,7 +88,10 @@ def a_layout_without_chunks() -> float:
 # %% ../../nbs/67d_verify_causality.ipynb #7fc63168
 @identities('16_causal', fp64=1e-12, fp32=1e-5, bf16=.03)
 def one_chunk_is_bidirectional(precision: str) -> float:
-    "One chunk over all frames is the bidirectional model."
+    """One chunk over all frames is the bidirectional model.
+
+    precision: fp64, fp32 or bf16, see `identities`.
+    """
     net, (xt, sigma, told) = small(precision), clip(precision)
     one = causal(net, CausalLayout(6))
     truth = net(xt, sigma, told)
@@ -97,7 +100,10 @@ def one_chunk_is_bidirectional(precision: str) -> float:
 
 @identities('16_causal', fp64=1e-6, fp32=2e-5, bf16=.05)
 def masked_is_cached(precision: str) -> float:
-    "One masked pass equals chunk after chunk with a cache, for every layout."
+    """One masked pass equals chunk after chunk with a cache, for every layout.
+
+    precision: fp64, fp32 or bf16, see `identities`.
+    """
     net, (xt, sigma, told) = small(precision), clip(precision, 3)
     worst = 0.
     for layout in LAYOUTS:
@@ -116,7 +122,10 @@ def masked_is_cached_at_128() -> float:
 
 @identities('16_causal', fp64=1e-6, fp32=5e-5)
 def masked_is_recomputed(precision: str) -> float:
-    "One masked pass equals computing each chunk anew from scratch, values and gradients of all weights."
+    """One masked pass equals computing each chunk anew from scratch, values and gradients of all weights.
+
+    precision: fp64, fp32 or bf16, see `identities`.
+    """
     worst = 0.
     for layout in LAYOUTS[:6]:
         net, (xt, sigma, told) = causal(small(precision, grad=True), layout), clip(precision)
@@ -133,7 +142,10 @@ def masked_is_recomputed(precision: str) -> float:
 
 @identities('17_cache', fp64=1e-6, fp32=2e-5, bf16=.05)
 def forced_is_cached(precision: str) -> float:
-    "A pass of teacher forcing equals denoising each chunk after a cache of clean chunks, for every layout."
+    """A pass of teacher forcing equals denoising each chunk after a cache of clean chunks, for every layout.
+
+    precision: fp64, fp32 or bf16, see `identities`.
+    """
     net, (xt, sigma, told), worst = small(precision), clip(precision), 0.
     clean = clip(precision, seed=5)[0]
     for layout in LAYOUTS:
@@ -149,7 +161,10 @@ def forced_is_cached(precision: str) -> float:
 
 @identities('16_causal', fp64=1e-6, fp32=5e-5)
 def forced_is_recomputed(precision: str) -> float:
-    "Teacher forcing equals plain passes over [clean past, noisy chunk], values and gradients of all weights."
+    """Teacher forcing equals plain passes over [clean past, noisy chunk], values and gradients of all weights.
+
+    precision: fp64, fp32 or bf16, see `identities`.
+    """
     net, (xt, sigma, told) = causal(small(precision, grad=True), CausalLayout(2)), clip(precision)
     clean, parts = clip(precision, seed=5)[0], []
     forced = net(xt, sigma, told, clean=clean)
@@ -208,7 +223,10 @@ def passes_leave_the_cache_alone() -> float:
 
 @identities('17_cache', fp64=1e-12, fp32=1e-5, bf16=.03)
 def append_is_a_pass(precision: str) -> float:
-    "The context pass keeps the keys and values of a whole pass at sigma = 0, although it skips the last block's rest."
+    """The context pass keeps the keys and values of a whole pass at sigma = 0, although it skips the last block's rest.
+
+    precision: fp64, fp32 or bf16, see `identities`.
+    """
     net, (xt, _, told) = causal(small(precision), CausalLayout(2)), clip(precision)
     cache = check_type('cache', net.append(net.empty_cache(), xt[:, :2], told.frames(0, 2)), KVCache)
     part, zero, truth = told.frames(2, 4), torch.zeros_like(xt[:, :2, 0, 0, 0]), []
@@ -281,14 +299,20 @@ def _long(precision: str, layout: CausalLayout, frames: int, ring: RingCache) ->
 
 @identities('17_cache', fp64=1e-6, fp32=2e-5, bf16=.05)
 def ring_is_a_cache(precision: str) -> float:
-    "A ring, written in place, is the cache that is a value, for every layout, within the length it was made for."
+    """A ring, written in place, is the cache that is a value, for every layout, within the length it was made for.
+
+    precision: fp64, fp32 or bf16, see `identities`.
+    """
     return max(_long(precision, layout, 6, RingCache(CausalLayout(layout.chunk, layout.first), 6))
                for layout in LAYOUTS if layout.window is None)
 
 
 @identities('17_cache', fp32=2e-5, bf16=.05)
 def ring_past_many_wraps(precision: str) -> float:
-    "A ring with a window and a sink is the cache that is a value, long after it was written over several times."
+    """A ring with a window and a sink is the cache that is a value, long after it was written over several times.
+
+    precision: fp64, fp32 or bf16, see `identities`.
+    """
     layouts = [CausalLayout(2, window=4), CausalLayout(1, window=3, sink=2), CausalLayout(2, window=6, sink=2)]
     layouts += [CausalLayout(2, window=2), CausalLayout(2, window=2, sink=2)]
     return max(_long(precision, layout, 16, RingCache(layout)) for layout in layouts)

@@ -53,7 +53,10 @@ def ends_of_the_line() -> float:
 
 @identities('13_flow', fp64=1e-12, fp32=2e-5)
 def round_trips(precision: str) -> float:
-    "Clean video, noise and velocity determine each other for sigma from 0.02 to 1."
+    """Clean video, noise and velocity determine each other for sigma from 0.02 to 1.
+
+    precision: fp64, fp32 or bf16, see `identities`.
+    """
     x0, eps, sigma = _videos(precision)
     xt, velocity = add_noise(x0, eps, sigma), eps - x0
     ours = [x0_from_velocity(xt, velocity, sigma), eps_from_velocity(xt, velocity, sigma)]
@@ -108,7 +111,10 @@ def drawn_levels() -> float:
 # %% ../../nbs/67b_verify_flow.ipynb #3f421974
 @identities('13_flow', fp32=1e-4)
 def euler_is_diffusers(precision: str) -> float:
-    "The Euler sampler equals FlowMatchEulerDiscreteScheduler of diffusers."
+    """The Euler sampler equals FlowMatchEulerDiscreteScheduler of diffusers.
+
+    precision: fp64, fp32 or bf16, see `identities`.
+    """
     net, (xt, _, condition) = small(precision), clip(precision)
     ours, levels = euler(net, xt, condition, 8, 3.), sigma_grid(8, 3.)
     scheduler = FlowMatchEulerDiscreteScheduler()
@@ -157,7 +163,10 @@ def shifts_compose() -> float:
 # %% ../../nbs/67b_verify_flow.ipynb #3076ad81
 @identities('14_transformer', fp32=0, bf16=0)
 def open_is_untold(precision: str) -> float:
-    "A condition that is open is the same to a network as no labels; one with 0 steps the same as no step count."
+    """A condition that is open is the same to a network as no labels; one with 0 steps the same as no step count.
+
+    precision: fp64, fp32 or bf16, see `identities`.
+    """
     net, (xt, sigma, told) = small(precision), clip(precision)
     nothing = net(xt, sigma, Condition(steps=told.steps))
     zero = net(xt, sigma, Condition(labels=told.labels).told(0, len(xt)))
@@ -189,7 +198,10 @@ def rows_of_members() -> float:
 # %% ../../nbs/67b_verify_flow.ipynb #e8ec9098
 @identities('15_teacher', fp64=1e-12, fp32=1e-5, bf16=.03)
 def guidance_is_linear(precision: str) -> float:
-    "Guidance is linear: weight 0 is untold, 1 is told, 2 extrapolates as far again; told and untold are two passes."
+    """Guidance is linear: weight 0 is untold, 1 is told, 2 extrapolates as far again; told and untold are two passes.
+
+    precision: fp64, fp32 or bf16, see `identities`.
+    """
     net, (xt, sigma, told) = small(precision), clip(precision)
     with_label, without = net(xt, sigma, told), net(xt, sigma, told.open())
     ours = [Guided(net, weight)(xt, sigma, told) for weight in (0, 1, 2, 3.5)]
@@ -198,7 +210,10 @@ def guidance_is_linear(precision: str) -> float:
 
 @identities('15_teacher', fp64=1e-6, fp32=2e-5, bf16=.05)
 def guided_cache(precision: str) -> float:
-    "With a cache of either kind, guidance keeps one past for each side."
+    """With a cache of either kind, guidance keeps one past for each side.
+
+    precision: fp64, fp32 or bf16, see `identities`.
+    """
     net, (xt, sigma, told) = causal(small(precision), CausalLayout(2)), clip(precision)
     one = Guided(net, 2.)
     masked, cached = one(xt, sigma, told), by_chunks(one, xt, sigma, told)
@@ -208,7 +223,10 @@ def guided_cache(precision: str) -> float:
 
 @identities('15_teacher', fp64=1e-6, fp32=2e-5)
 def guided_teacher_forcing(precision: str) -> float:
-    "Guidance passes the clean past of teacher forcing to both sides."
+    """Guidance passes the clean past of teacher forcing to both sides.
+
+    precision: fp64, fp32 or bf16, see `identities`.
+    """
     net, (xt, sigma, told) = causal(small(precision), CausalLayout(2)), clip(precision)
     clean = clip(precision, seed=5)[0]
     with_label, without = (net(xt, sigma, one, clean=clean) for one in (told, told.open()))

@@ -62,7 +62,10 @@ def dmd_is_kl() -> float:
 
 @identities('21_dmd', fp64=1e-12, fp32=1e-5)
 def dmd_normaliser(precision: str) -> float:
-    "The DMD normaliser is the mean distance to the teacher's guess, per video, and never below its floor."
+    """The DMD normaliser is the mean distance to the teacher's guess, per video, and never below its floor.
+
+    precision: fp64, fp32 or bf16, see `identities`.
+    """
     video, fake, real = (clip(precision, seed=seed)[0] for seed in (0, 1, 2))
     scale = (video - real).abs().mean((1, 2, 3, 4), keepdim=True)
     ours = [dmd_gradient(video, fake, real, floor) for floor in (.02, 100., 0)]
@@ -129,7 +132,10 @@ def told_fake_score_sees_it() -> float:
 # %% ../../nbs/67f_verify_losses.ipynb #854c4d6f
 @identities('23_discriminator', fp32=1e-6, bf16=1e-6)
 def tie_is_log_two(precision: str) -> float:
-    "Both adversarial losses are log 2 at a tie, and a fresh head ties."
+    """Both adversarial losses are log 2 at a tie, and a fresh head ties.
+
+    precision: fp64, fp32 or bf16, see `identities`.
+    """
     features = [torch.randn(2, 4, 4, 24, generator=stream(i, 'features')) for i in (0, 1)]
     logits = head_for(NETWORK)(features).float()
     zero = torch.zeros(3)
@@ -160,7 +166,10 @@ def one_row() -> float:
 
 @identities('23_discriminator', fp64=1e-10, fp32=1e-5, bf16=.03)
 def pool_is_attention(precision: str) -> float:
-    "The pool of a head is softmax attention of one learned query over all tokens of the video, then its MLP."
+    """The pool of a head is softmax attention of one learned query over all tokens of the video, then its MLP.
+
+    precision: fp64, fp32 or bf16, see `identities`.
+    """
     pool, dtype = tiny_head(precision).pools[0], DTYPES[precision]
     tokens = torch.randn(2, 4, 4, 24, generator=stream(0, 'tokens'), dtype=dtype)
     ours = pool(tokens)
@@ -177,7 +186,10 @@ def pool_is_attention(precision: str) -> float:
 
 @identities('24_asd', fp64=1e-10, fp32=1e-4)
 def adversarial_gradient(precision: str) -> float:
-    "The adversarial gradient is that of softplus(real - fake), summed over the batch, at the noised video."
+    """The adversarial gradient is that of softplus(real - fake), summed over the batch, at the noised video.
+
+    precision: fp64, fp32 or bf16, see `identities`.
+    """
     (video, sigma, told), eps = clip(precision), clip(precision, seed=1)[0]
     net, head, real = small(precision), tiny_head(precision), torch.tensor([.5, -.2], dtype=DTYPES[precision])
     ours, loss = asd_gradient(video, real, net, head, sigma, eps, told, 3)

@@ -172,7 +172,10 @@ def levels_are_the_schedule() -> float:
 
 @identities('19_rollout', fp64=0, fp32=0, bf16=0)
 def same_with_gradients(precision: str) -> float:
-    "A rollout with gradients gives the same video as one without, to the last bit."
+    """A rollout with gradients gives the same video as one without, to the last bit.
+
+    precision: fp64, fp32 or bf16, see `identities`.
+    """
     net = student(precision, grad=True)
     with torch.no_grad():
         plain = [play(net, steps, precision) for steps in (1, '1*', 4)]
@@ -181,7 +184,10 @@ def same_with_gradients(precision: str) -> float:
 
 @identities('19_rollout', fp32=2e-5, bf16=.1)
 def ring_rollout(precision: str) -> float:
-    "A rollout with a ring is a rollout with a cache that is a value."
+    """A rollout with a ring is a rollout with a cache that is a value.
+
+    precision: fp64, fp32 or bf16, see `identities`.
+    """
     worst = 0.
     with torch.no_grad():
         for layout in (CausalLayout(2), CausalLayout(1, window=3, sink=1)):
@@ -257,7 +263,10 @@ class Patched(Noise):
 
 @identities('19_rollout', fp64=1e-6, fp32=1e-4)
 def only_the_last_jump(precision: str) -> float:
-    "A rollout's gradient is the sum over chunks of the last jump's gradient, everything before held fixed."
+    """A rollout's gradient is the sum over chunks of the last jump's gradient, everything before held fixed.
+
+    precision: fp64, fp32 or bf16, see `identities`.
+    """
     net, states, told = student(precision, grad=True), {}, clip()[2]
 
     def keep(chunk: int, step: int, level: float, xt: Tensor, x0: Tensor) -> None:

@@ -79,14 +79,24 @@ class FusedShapes(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        "The shape of the output."
+        """The shape of the output.
+
+        ctx: keeps what the backward pass needs.
+        q: queries (b, heads, tokens, d).
+        k: keys.
+        v: values.
+        """
         out, rows = torch.empty_like(q), q.new_empty(q.shape[:-1], dtype=torch.float32)
         ctx.save_for_backward(q, k, v, out, rows)
         return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
-        "The shapes of the gradients."
+        """The shapes of the gradients.
+
+        ctx: what the forward pass kept.
+        grad: like the output.
+        """
         return tuple(torch.empty_like(x) for x in ctx.saved_tensors[:3])
 
 

@@ -172,7 +172,12 @@ class FrameAttention(WanAttnProcessor):
         return super().__call__(attn, hidden_states, encoder_hidden_states, attention_mask, rotary_emb)
 
     def look(self, attn: WanAttention, x: Tensor, sight: Sight) -> Tensor:
-        "Self-attention: the frames of a video see each other and the past."
+        """Self-attention: the frames of a video see each other and the past.
+
+        attn: the layer of diffusers whose weights are used.
+        x: (b * f, tokens, width).
+        sight: what may be seen.
+        """
         tokens = x.reshape(sight.batch, -1, x.shape[-1])
         v = split_heads(attn.to_v(tokens), attn.heads)
         q = rotate(split_heads(attn.norm_q(attn.to_q(tokens)), attn.heads), sight.rotary).to(v.dtype)
@@ -186,7 +191,12 @@ class FrameAttention(WanAttnProcessor):
         return self.out(attn, attend(q, k, v, sight.groups, self.kernel), x)
 
     def read(self, attn: WanAttention, x: Tensor, told: Told) -> Tensor:
-        "Cross-attention: the tokens look at the text of their video."
+        """Cross-attention: the tokens look at the text of their video.
+
+        attn: the layer of diffusers whose weights are used.
+        x: tokens, see `FrameAttention.look`.
+        told: the text, and what was kept of it.
+        """
         if told.layers is not None and self.layer in told.layers:
             k, v = told.layers[self.layer]
         else:
@@ -198,7 +208,12 @@ class FrameAttention(WanAttnProcessor):
         return self.out(attn, attend(q, k.to(q.dtype), v.to(q.dtype), kernel=self.kernel), x)
 
     def out(self, attn: WanAttention, y: Tensor, x: Tensor) -> Tensor:
-        "From heads (b, heads, t, d) to tokens like x."
+        """From heads to tokens.
+
+        attn: the layer of diffusers whose weights are used.
+        y: (b, heads, t, d).
+        x: tokens whose shape the result takes.
+        """
         return attn.to_out[0](y.transpose(1, 2).flatten(2)).reshape(x.shape)
 
 # %% ../../nbs/50_wan.ipynb #41ef033a
@@ -284,7 +299,11 @@ class CausalWan(Denoiser):
             check_shape('text', condition.text, len(xt), 'l', c.text_dim)
 
     def embed_text(self, text: Tensor | None, batch: int) -> Tensor:
-        "The embedded prompts (b, l, width); the empty prompt where there is none, or only zeros."
+        """The embedded prompts (b, l, width); the empty prompt where there is none, or only zeros.
+
+        text: (b, l, d) from the text encoder; None: no prompt.
+        batch: number of videos.
+        """
         embedder = self.model.condition_embedder.text_embedder
         if text is None:
             text = self.null.expand(batch, -1, -1)
@@ -323,7 +342,12 @@ class CausalWan(Denoiser):
         return rotary_table(start, xt.shape[1], rows, cols, pairs, str(xt.device))
 
     def sight(self, xt: Tensor, cache: KVCache | None, forcing: bool) -> Sight:
-        "What self-attention is told."
+        """What self-attention is told.
+
+        xt: (b, f, c, h, w) noisy video.
+        cache: the past; None: there is none.
+        forcing: whether the clean video stands before the noisy one (teacher forcing).
+        """
         rotary = self.rotary(xt, 0 if cache is None else cache.frames)
         if cache is not None:
             return Sight(len(xt), rotary, cache=cache)

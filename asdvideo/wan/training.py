@@ -101,7 +101,10 @@ class Prompts:
         self.null = self.row(0)[None]
 
     def row(self, index: int) -> Tensor:
-        "A prompt, padded: (l, d); number 0 is the empty one."
+        """A prompt, padded: (l, d).
+
+        index: its number; 0 is the empty one.
+        """
         file, name = self.where[index]
         try:
             with safe_open(file, 'pt') as tensors:
@@ -115,7 +118,10 @@ class Prompts:
         return len(self.where) - 1
 
     def take(self, indices: Sequence[int]) -> Tensor:
-        "Prompts by their numbers from 0, the empty one not counted: (b, l, d)."
+        """Some prompts: (b, l, d).
+
+        indices: their numbers from 0, the empty one not counted.
+        """
         return torch.stack([self.row(int(i) + 1) for i in indices])
 
 # %% ../../nbs/52_wan_training.ipynb #5fb4ad52
@@ -361,7 +367,10 @@ class Paths:
         return len(self.where)
 
     def take(self, indices: Sequence[int]) -> tuple[Tensor, Condition]:
-        "Paths by their numbers: points (b, levels + 1, f, c, h, w) and their prompts."
+        """Points (b, levels + 1, f, c, h, w) of some paths, and their prompts.
+
+        indices: numbers of the paths.
+        """
         points, numbers = [], []
         for index in indices:
             file, k = self.where[index]
@@ -392,7 +401,7 @@ class OdeStage(Stage):
     Source: CausVid, Self-Forcing.
     """
 
-    name = 'wan-ode'
+    name = address = 'wan-ode'
     settings: OdeSettings
 
     def __init__(
@@ -403,7 +412,7 @@ class OdeStage(Stage):
         self.paths, self.step_list = paths, step_list
         self.config['step_list'] = step_list.record()
         self.config['paths'] = [len(paths), *paths.shape]
-        self.student = self.learner('student', student, settings.learner)
+        self.student = self.learner('student', student, settings.learner, members=student.members)
 
     def batch(self, draws: Draws) -> tuple[Tensor, Tensor, Tensor, Condition]:
         "Points with a level of its own for every chunk, these levels, the ends of the paths, and their prompts."
