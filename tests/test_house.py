@@ -173,6 +173,8 @@ def test_nothing_comes_from_a_later_part():
     home = {f'asdvideo.{module_of(path)}': path.stem for path in NOTEBOOKS if module_of(path)}
     early = []
     for path in NOTEBOOKS:
+        if part(path.stem) == 0:
+            continue                # the first part shows the whole
         nodes = [node for source in code_cells(path) for node in tree(source).body]      # not inside functions
         used = {home[node.module] for node in nodes if isinstance(node, ast.ImportFrom) and node.module in home}
         early += [f'{path.stem} uses {stem}' for stem in sorted(used) if part(path.stem) < part(stem) < 6]

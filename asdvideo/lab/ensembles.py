@@ -20,7 +20,7 @@ from ..discriminator import DiscriminatorHead
 from ..errors import require
 from ..transformer import Offset
 
-# %% ../../nbs/35_ensembles.ipynb #7401b4a9
+# %% ../../nbs/35_ensembles.ipynb #1ab29896
 def joined(layers: Sequence[nn.Module], name: str) -> nn.Parameter:
     """One parameter of several layers, stacked along a new first axis.
 
@@ -44,10 +44,8 @@ class StackedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         "From (members * b, ..., channels) to (members * b, ..., channels out): one matrix product per member."
         rows = x.reshape(len(self.weight), -1, x.shape[-1])
-        if self.bias is None:
-            y = rows @ self.weight.mT
-        else:
-            y = torch.baddbmm(self.bias[:, None], rows, self.weight.mT)
+        weight = self.weight.mT
+        y = rows @ weight if self.bias is None else torch.baddbmm(self.bias[:, None], rows, weight)
         return y.view(*x.shape[:-1], y.shape[-1])
 
 

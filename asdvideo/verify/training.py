@@ -128,7 +128,7 @@ def asd_student_gradient() -> float:
     alone = all(not _vector(net).any() for net in (fake_score, head, stage.real_score))
     return max(holds(alone), relative(_vector(stage.student.model), truth))
 
-# %% ../../nbs/67g_verify_training.ipynb #7a73618b
+# %% ../../nbs/67g_verify_training.ipynb #58b2dba1
 @identity('21_dmd', 1e-5)
 def fake_gradient_is_flow_matching() -> float:
     "The fake score learns the videos of all step counts by flow matching, in DMD and ASD, told the step count or not."
@@ -169,7 +169,7 @@ def _discriminator_loss(stage: AsdStage, batch: Rollouts, draws: Draws, delta: f
 
 @identity('24_asd', 1e-3)
 def discriminator_gradient() -> float:
-    "The head's gradient is that of its loss plus gamma / 2 (R1 + R2), read from the fake score after its update, untold."
+    "The head's gradient is that of its loss plus gamma / 2 (R1 + R2), from the fake score after its update, untold."
     worst = 0.
     for told in (False, True):
         stage = tiny_stage(AsdStage, counts=(1, 2), gamma=.7, told=told)

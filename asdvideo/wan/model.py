@@ -216,7 +216,7 @@ class FrameAttention(WanAttnProcessor):
         """
         return attn.to_out[0](y.transpose(1, 2).flatten(2)).reshape(x.shape)
 
-# %% ../../nbs/50_wan.ipynb #41ef033a
+# %% ../../nbs/50_wan.ipynb #cd244c36
 class WanCache(KVCache):
     """A cache of chunks together with the text's keys and values.
 
@@ -243,7 +243,9 @@ class WanCache(KVCache):
 
     def map(self, function: Callable[[Tensor], Tensor]) -> WanCache:
         "See `Cache.map`; the text of other rows is another text."
-        return WanCache(self.within.map(function))
+        within = self.within.map(function)
+        assert isinstance(within, KVCache)
+        return WanCache(within)
 
 # %% ../../nbs/50_wan.ipynb #718651ea
 class CausalWan(Denoiser):
