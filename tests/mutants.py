@@ -181,8 +181,8 @@ def _rollout() -> dict[str, Mutant]:
         'noise ignores the chunk': Mutant(call, "'noise', chunk, step", "'noise', step"),
         'blocks share their noise': Mutant(call, 'stream(seed,', 'stream(self.seeds[0],'),
         'all chunks start from the first noise': Mutant('rollout:Noise.whole', 'self(i, 0)', 'self(0, 0)'),
-        'gradients flow through every jump': Mutant(chunk, 'grad and last', 'grad'),
-        'no gradient flows': Mutant(chunk, 'grad and last', 'False'),
+        'gradients flow through every jump': Mutant(chunk, "(last or jumps == 'all')", 'True'),
+        'no gradient flows': Mutant(chunk, "grad and (last or jumps == 'all')", 'False'),
         'noise is added at the old level': Mutant(chunk, 'torch.full_like(sigma, levels[step + 1])', 'sigma'),
         'the first noise is used again': Mutant(chunk, 'noise(step + 1)', 'noise(0)'),
         'the deterministic step has no step': Mutant(chunk, '(levels[step + 1] - level)', 'levels[step + 1]'),
@@ -250,10 +250,10 @@ def _transformer() -> dict[str, Mutant]:
             '[*(segment[1].to(v.dtype) for segment in past), v]',
             '[v, *(segment[1].to(v.dtype) for segment in past)]',
         ),
-        'a block adds its gate twice': Mutant(f'{block}.forward', 'x + gate2 * self', 'x + gate2 * gate2 * self'),
+        'a block adds its gate twice': Mutant(f'{block}.forward', 'x, gate2, self', 'x, gate2 * gate2, self'),
         'a block shifts before attention by its scale':
-            Mutant(f'{block}.attention_input', '(1 + parts[1]) + parts[0]', '(1 + parts[0]) + parts[1]'),
-        'the MLP is not normalised': Mutant(f'{block}.forward', 'F.layer_norm(x, x.shape[-1:]) * (1', 'x * (1'),
+            Mutant(f'{block}.attention_input', 'parts[0], F.layer_norm(x, x.shape[-1:]), 1 + parts[1]', 'parts[1], F.layer_norm(x, x.shape[-1:]), 1 + parts[0]'),
+        'the MLP is not normalised': Mutant(f'{block}.forward', 'shift, F.layer_norm(x, x.shape[-1:])', 'shift, x'),
         'a cache keeps keys that were not modulated':
             Mutant(f'{block}.keys_values', 'project(y, rotary)', 'project(x.flatten(1, 2), rotary)'),
         'all frames share the first level': Mutant(
@@ -352,7 +352,7 @@ def _dmd() -> dict[str, Mutant]:
             Mutant(f'{stage}.fake_gradients', 'video, eps, sigma', 'video, eps * .9, sigma'),
         'the fake score is not told n when it learns':
             Mutant(f'{stage}.fake_gradients', 'if self.settings.told else', 'if False else'),
-        'the fake score is told the wrong n': Mutant('dmd:Rollouts.told', 'told(n if', 'told(n % 4 + 1 if'),
+        'the fake score is told the wrong n': Mutant('dmd:Rollouts.told', 'told(counts[n]', 'told(counts[n] % 4 + 1'),
         'the fake score learns the videos in another order':
             Mutant(f'{stage}.fake_gradients', 'list(batch.videos.values())', 'list(batch.videos.values())[::-1]'),
         'the step counts are drawn independently': Mutant(f'{stage}.turn_of', 'order[place]', 'order[0]'),
@@ -362,8 +362,8 @@ def _dmd() -> dict[str, Mutant]:
         'the student does not wait': Mutant(f'{stage}.train_step', 'step >= self.settings.wait', 'True'),
         'the first chunk is never in full': Mutant(f'{stage}.schedule', 'if self.settings.first_full', 'if False'),
         'guidance is not used': Mutant(f'{stage}.__init__', 'settings.guidance)', '1.)'),
-        'step counts share their noise': Mutant(f'{stage}.rollouts', 'step, number, n))', 'step, number))'),
-        'all blocks of a rollout share their noise': Mutant(f'{stage}.roll', 'seeds, self', 'seeds[0], self'),
+        'step counts share their noise': Mutant(f'{stage}.rollouts', 'step, number, name))', 'step, number))'),
+        'all blocks of a rollout share their noise': Mutant(f'{stage}.noise', 'draws.seeds(), self', 'draws.seeds()[0], self'),
     }
 
 
@@ -451,11 +451,9 @@ def _asd() -> dict[str, Mutant]:
         'the other side is n steps': Mutant(f'{stage}.other_side', 'else n + 1', 'else n'),
         'a chain has no end':
             Mutant(f'{stage}.other_side', "'data' if self.settings.target == 'chain' else None", 'None'),
-        'clips show what was asked of the student': Mutant(f'{stage}.side', "side == 'data'", 'False'),
+        'clips show what was asked of the student': Mutant(f'{stage}.rollouts', 'self.world.hide(told, draws)', 'batch.conditions[self.settings.counts[0]]'),
         'the placebo is the same video': Mutant(
-            f'{stage}.side',
-            'condition, draws), condition',
-            'condition, self.draws(0, 0, 0, int(str(side).split()[-1]))), condition',
+            'dmd:DmdStage.rollouts', 'step, number, name))', "step, number, int(str(name).split()[-1])))"
         ),
     }
 

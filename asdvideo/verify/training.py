@@ -227,7 +227,7 @@ def other_sides() -> float:
             wrong += error(batch.videos[side], truth) > 0
     return wrong
 
-# %% ../../nbs/67g_verify_training.ipynb #123d1b3f
+# %% ../../nbs/67g_verify_training.ipynb #dd8a7855
 def _weights(stage: DmdStage) -> dict[str, Tensor]:
     "The weights of every network of a stage, and what else it carries from step to step."
     nets = {name: learner.model for name, learner in stage.learners.items()}
@@ -295,7 +295,8 @@ def asd_adds_its_share() -> float:
     stage.weight.measure(stage.lengths[0])
     after, logs = stage.push(video, matching, batch, sigma, eps, 2)
     ratio = after.norm() / matching.norm()
-    return max(error(before, 0 * video), error([ratio, logs['ratio_2']], [torch.tensor(.1)] * 2))
+    each = (after.flatten(1).norm(dim=1) / matching.flatten(1).norm(dim=1)).mean()
+    return max(error(before, 0 * video), error([ratio, logs['ratio_2']], [torch.tensor(.1), each]))
 
 
 @identity('21_dmd')
