@@ -21,7 +21,7 @@ from .errors import check_like, check_shape, require
 from .flow import velocity_from_x0
 from .settings import Settings, setting
 
-# %% ../nbs/14_transformer.ipynb #8d91eb61
+# %% ../nbs/14_transformer.ipynb #f39fca13
 @lru_cache(maxsize=256)
 @torch.inference_mode(False)
 def rotary_table(
@@ -51,8 +51,8 @@ def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
 
     x: (..., t, d) queries or keys.
     rotary: cosines and sines, each (t, d / 2).
-    Returns fp32 (..., t, d). A pair is one complex number and its turn one product, which is much faster on a CPU; the
-    compiler     fuses real numbers instead.
+    Returns fp32 (..., t, d). A pair is one complex number and its turn one product, which is fast on a CPU. The
+    compiler does not know complex numbers; it gets, and fuses, the real form.
     """
     cos, sin = rotary
     pairs = x.float().unflatten(-1, (-1, 2))

@@ -230,7 +230,7 @@ def _transformer() -> dict[str, Mutant]:
     net, block = 'transformer:VideoTransformer', 'transformer:Block'
     return {
         'rotation turns the wrong way round in one half':
-            Mutant('transformer:rotate', 'even * sin + odd * cos', 'odd * cos - even * sin'),
+            Mutant('transformer:rotate', 'torch.complex(cos, sin)', 'torch.complex(cos, sin.abs())'),
         'rotation is rounded to bf16': Mutant('transformer:rotate', 'x.float()', 'x.bfloat16()'),
         'rows and columns share their rotation':
             Mutant(table, 'places[:, i:i + 1]', 'places[:, min(i, 1):min(i, 1) + 1]'),
