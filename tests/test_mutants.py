@@ -1,4 +1,4 @@
-"""`verify` must be able to fail: the identities must notice every mutant of `mutants.py`, those of its notebook first."""
+"""`verify` must be able to fail: the identities must notice every mutant, those of its own notebook first."""
 
 from __future__ import annotations
 

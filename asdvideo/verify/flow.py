@@ -14,7 +14,14 @@ from ..cache import RingCache
 from ..causal import by_chunks, causal
 from ..denoiser import CausalLayout, Condition, cat_rows, join_conditions, split_rows
 from asdvideo.flow import (
-    add_noise, draw_sigma, eps_from_velocity, euler, per_frame, shift_sigma, sigma_grid, velocity_from_x0,
+    add_noise,
+    draw_sigma,
+    eps_from_velocity,
+    euler,
+    per_frame,
+    shift_sigma,
+    sigma_grid,
+    velocity_from_x0,
     x0_from_velocity,
 )
 from ..randomness import Draws, stream

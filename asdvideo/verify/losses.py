@@ -15,7 +15,12 @@ from torch import Tensor
 from ..asd import AdversarialWeight, asd_gradient
 from ..denoiser import Condition
 from asdvideo.discriminator import (
-    discriminator_loss, head_for, slope_exact, slope_finite, step_logit, student_loss,
+    discriminator_loss,
+    head_for,
+    slope_exact,
+    slope_finite,
+    step_logit,
+    student_loss,
 )
 from ..dmd import clean_guess, dmd_gradient
 from ..flow import add_noise

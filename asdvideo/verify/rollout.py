@@ -18,7 +18,15 @@ from ..rollout import Noise, rollout, rollout_chunks
 from ..schedule import Schedule, StepList
 from .base import error, holds, identities, identity, relative
 from asdvideo.verify.cases import (
-    STEPS, GaussianMixture, clip, noise_of, play, probe, small, student, weight_gradients,
+    STEPS,
+    GaussianMixture,
+    clip,
+    noise_of,
+    play,
+    probe,
+    small,
+    student,
+    weight_gradients,
 )
 
 # %% auto #0

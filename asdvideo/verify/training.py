@@ -27,9 +27,18 @@ from ..rollout import Noise, rollout
 from ..schedule import Schedule
 from ..teacher import TeacherSettings, TeacherStage
 from asdvideo.training import (
-    Learner, LearnerSettings, Muon, ProcessGroup, clip_gradients, fit, flatten, lr_factor, mean_logs, unflatten,
+    Learner,
+    LearnerSettings,
+    Muon,
+    ProcessGroup,
+    clip_gradients,
+    fit,
+    flatten,
+    lr_factor,
+    mean_logs,
+    unflatten,
 )
-from .base import error, holds, identities, identity, relative
+from .base import error, holds, identity, relative
 from .cases import STEPS, small, tiny_stage, tiny_world
 
 # %% auto #0
@@ -159,7 +168,7 @@ def _discriminator_loss(stage: AsdStage, batch: Rollouts, draws: Draws, delta: f
 
 @identity('24_asd', 1e-3)
 def discriminator_gradient() -> float:
-    "The head's gradient is that of its loss plus gamma / 2 (R1 + R2), read from the fake score after its update, untold."
+    "The head's gradient is that of loss plus gamma / 2 (R1 + R2), read from the fake score after its update, untold."
     worst = 0.
     for told in (False, True):
         stage = tiny_stage(AsdStage, counts=(1, 2), gamma=.7, told=told)
@@ -180,7 +189,7 @@ def _slopes(precision: str, videos: Tensor) -> Tensor:
     stage = tiny_stage(AsdStage, counts=(2,), batch=1, block=1, runtime=Runtime(precision=precision))
     found = []
     for i, video in enumerate(videos):
-        one = Rollouts({n: video for n in (2, 3)}, {n: Condition() for n in (2, 3)})
+        one = Rollouts(dict.fromkeys((2, 3), video), {n: Condition() for n in (2, 3)})
         found.append(stage.discriminator_gradients(Draws([stream(i, 'xi')], 1), one)['slopes'])
     return torch.stack(found)
 
