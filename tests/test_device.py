@@ -1,4 +1,4 @@
-"""The `meta` device stands in for a GPU: an operation between it and a stray CPU tensor raises, as it would on CUDA, and
+"""The `meta` device stands in for a GPU: an operation between it and a stray CPU tensor raises, as on CUDA, and
 so does everything that would make the CPU wait for the device. Every stage does whole steps there."""
 
 from __future__ import annotations
