@@ -17,7 +17,16 @@ from asdvideo.teacher import Guided
 from asdvideo.training import fit
 from asdvideo.wan.model import FrameAttention, WanCache, random_wan
 from asdvideo.wan.training import (
-    WAN_ASD, WAN_DMD, PathSettings, Paths, Prompts, PromptWorld, WanSettings, embed_prompts, make_paths, wan_stage,
+    WAN_ASD,
+    WAN_DMD,
+    Paths,
+    PathSettings,
+    Prompts,
+    PromptWorld,
+    WanSettings,
+    embed_prompts,
+    make_paths,
+    wan_stage,
 )
 
 SMALL = WanSettings(frames=4, chunk=2, rows=4, cols=4)
