@@ -41,7 +41,7 @@ def discriminator_loss(fake: Tensor, real: Tensor) -> Tensor:
     """
     return F.softplus(fake - check_like('real', real, fake)).mean()
 
-# %% ../nbs/23_discriminator.ipynb #5b581421
+# %% ../nbs/23_discriminator.ipynb #988078cb
 class AttentionPool(nn.Module):
     """A learned query reads all tokens of a video by cross-attention; then comes a small MLP.
 
@@ -60,7 +60,8 @@ class AttentionPool(nn.Module):
         self.up, self.down = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        "From tokens (b, f, s, width) to what was read, (b, width)."
+        "From tokens (b, f, s, width) of any precision to what was read, (b, width)."
+        tokens = tokens.to(self.kv.weight.dtype)
         x = self.query(tokens.new_zeros(len(tokens), 1, tokens.shape[-1]))
         split = 'b t (n h d) -> n b h t d'
         k, v = rearrange(self.kv(self.norm(tokens.flatten(1, 2))), split, n=2, h=self.heads).unbind(0)

@@ -26,9 +26,9 @@ from .training import ProcessGroup
 from .transformer import Block
 
 # %% auto #0
-__all__ = ['Splittable', 'split_blocks', 'hand_out', 'split_like', 'Processes']
+__all__ = ['AS_THEY_ARE', 'Splittable', 'split_blocks', 'hand_out', 'split_like', 'Processes']
 
-# %% ../nbs/55_distributed.ipynb #d7d5c71c
+# %% ../nbs/55_distributed.ipynb #ef472d9f
 @runtime_checkable
 class Splittable(Protocol):
     "A network whose blocks can be split over processes, for example `VideoTransformer` and `CausalWan`."
@@ -42,24 +42,27 @@ class Splittable(Protocol):
         "See `Denoiser.append`."
 
 
-def split_blocks(net: nn.Module, mesh: Any, policy: MixedPrecisionPolicy) -> None:
+AS_THEY_ARE = MixedPrecisionPolicy(cast_forward_inputs=False)
+
+
+def split_blocks(net: nn.Module, mesh: Any) -> None:
     """Let FSDP2 split a network in place, block by block.
 
     net: the network; its weights may be on the meta device.
     mesh: of devices.
-    policy: in which precision it computes.
+    Weights are gathered in fp32; `autocast` decides what is computed in bf16, with one device as with many.
     """
     for block in net.blocks:
-        fully_shard(block, mesh=mesh, mp_policy=policy)
+        fully_shard(block, mesh=mesh, mp_policy=AS_THEY_ARE)
         if isinstance(block, Block):
             register_fsdp_forward_method(block, 'keys_values')
-    fully_shard(net, mesh=mesh, mp_policy=policy, reshard_after_forward=True)
+    fully_shard(net, mesh=mesh, mp_policy=AS_THEY_ARE, reshard_after_forward=True)
     for method in ('forward_features', 'append'):
         register_fsdp_forward_method(net, method)
 
-# %% ../nbs/55_distributed.ipynb #33894999
+# %% ../nbs/55_distributed.ipynb #247e6818
 def hand_out(
-    net: nn.Module, values: dict[str, Tensor] | None, device: torch.device, mesh: Any, policy: Any
+    net: nn.Module, values: dict[str, Tensor] | None, device: torch.device, mesh: Any
 ) -> nn.Module:
     """Split a network and fill it from the first process.
 
@@ -67,9 +70,8 @@ def hand_out(
     values: its parameters and buffers by name, in the first process; None in the others.
     device: where its pieces go.
     mesh: of devices.
-    policy: see `split_blocks`.
     """
-    split_blocks(net, mesh, policy)
+    split_blocks(net, mesh)
     net.to_empty(device=device)
     with torch.no_grad():
         for name, place in (*net.named_parameters(), *net.named_buffers()):
@@ -107,11 +109,11 @@ def split_like(skeleton: dict, like: Any) -> dict[str, DTensor]:
         found |= split_like(below, inner)
     return found
 
-# %% ../nbs/55_distributed.ipynb #ef8cd8f9
+# %% ../nbs/55_distributed.ipynb #eccba8c6
 class Processes(ProcessGroup):
     """All processes that `accelerate launch` or torchrun has started.
 
-    shard: let FSDP2 split weights, gradients and optimiser states over them; on CUDA it then computes in bf16.
+    shard: let FSDP2 split weights, gradients and optimiser states over them.
     """
 
     def __init__(self, shard: bool = False) -> None:
@@ -124,8 +126,6 @@ class Processes(ProcessGroup):
         self.control = dist.new_group(backend='gloo') if cuda else None
         self.splits = shard
         self.mesh = init_device_mesh(self.device.type, (self.size,)) if shard else None
-        compute = torch.bfloat16 if cuda else None
-        self.policy = MixedPrecisionPolicy(compute, torch.float32 if cuda else None, cast_forward_inputs=False)
         atexit.register(self.close)
 
     @staticmethod
@@ -190,7 +190,7 @@ class Processes(ProcessGroup):
         if self.rank == 0:
             values = {name: tensor.detach() for name, tensor in (*net.named_parameters(), *net.named_buffers())}
         net.to('meta')
-        return hand_out(net, values, device, self.mesh, self.policy)
+        return hand_out(net, values, device, self.mesh)
 
     def whole(self, tensor: Tensor) -> Tensor:
         "See `ProcessGroup.whole`."

@@ -252,7 +252,11 @@ def _transformer() -> dict[str, Mutant]:
         ),
         'a block adds its gate twice': Mutant(f'{block}.forward', 'x, gate2, self', 'x, gate2 * gate2, self'),
         'a block shifts before attention by its scale':
-            Mutant(f'{block}.attention_input', 'parts[0], F.layer_norm(x, x.shape[-1:]), 1 + parts[1]', 'parts[1], F.layer_norm(x, x.shape[-1:]), 1 + parts[0]'),
+            Mutant(
+                f'{block}.attention_input',
+                'parts[0], F.layer_norm(x, x.shape[-1:]), 1 + parts[1]',
+                'parts[1], F.layer_norm(x, x.shape[-1:]), 1 + parts[0]',
+            ),
         'the MLP is not normalised': Mutant(f'{block}.forward', 'shift, F.layer_norm(x, x.shape[-1:])', 'shift, x'),
         'a cache keeps keys that were not modulated':
             Mutant(f'{block}.keys_values', 'project(y, rotary)', 'project(x.flatten(1, 2), rotary)'),
@@ -363,7 +367,8 @@ def _dmd() -> dict[str, Mutant]:
         'the first chunk is never in full': Mutant(f'{stage}.schedule', 'if self.settings.first_full', 'if False'),
         'guidance is not used': Mutant(f'{stage}.__init__', 'settings.guidance)', '1.)'),
         'step counts share their noise': Mutant(f'{stage}.rollouts', 'step, number, name))', 'step, number))'),
-        'all blocks of a rollout share their noise': Mutant(f'{stage}.noise', 'draws.seeds(), self', 'draws.seeds()[0], self'),
+        'all blocks of a rollout share their noise':
+            Mutant(f'{stage}.noise', 'draws.seeds(), self', 'draws.seeds()[0], self'),
     }
 
 
@@ -451,7 +456,12 @@ def _asd() -> dict[str, Mutant]:
         'the other side is n steps': Mutant(f'{stage}.other_side', 'else n + 1', 'else n'),
         'a chain has no end':
             Mutant(f'{stage}.other_side', "'data' if self.settings.target == 'chain' else None", 'None'),
-        'clips show what was asked of the student': Mutant(f'{stage}.rollouts', 'self.world.hide(told, draws)', 'batch.conditions[self.settings.counts[0]]'),
+        'clips show what was asked of the student':
+            Mutant(
+                f'{stage}.rollouts',
+                'self.world.hide(told, draws)',
+                'batch.conditions[self.settings.counts[0]]',
+            ),
         'the placebo is the same video': Mutant(
             'dmd:DmdStage.rollouts', 'step, number, name))', "step, number, int(str(name).split()[-1])))"
         ),

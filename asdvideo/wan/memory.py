@@ -110,7 +110,7 @@ def planned(net: CausalWan) -> CausalWan:
             attention.set_processor(FrameAttention(layer, FusedShapes.apply))
     return net
 
-# %% ../../nbs/54_memory.ipynb #8f4c89a3
+# %% ../../nbs/54_memory.ipynb #fb2b46eb
 class NoPrompts(Prompts):
     """The empty prompt for everyone, without values.
 
@@ -179,7 +179,7 @@ def planned_stage(
 
     plan: what is planned.
     wan: sizes, low-rank additions, checkpointing.
-    compute: type of the gathered weights.
+    compute: type of the matrix products.
     step_list: the student's noise levels.
     """
     how = {'runtime': Runtime(torch.device('meta')), 'group': Nobody()}
@@ -198,7 +198,7 @@ def planned_stage(
     settings = changed(KINDS[plan.kind], batch=plan.videos, fake_rounds=1, student__average=average)
     return wan_stage(plan.kind, model, prompts, wan, settings, real, step_list, **how)
 
-# %% ../../nbs/54_memory.ipynb #cbb5c800
+# %% ../../nbs/54_memory.ipynb #e9fcbd08
 def numel(net: nn.Module, trained: bool = False) -> int:
     """Numbers in a network.
 
@@ -241,17 +241,17 @@ def step_bytes(stage: Stage) -> int:
     return meter.peak
 
 
-def gathered_bytes(nets: Sequence[CausalWan], compute: torch.dtype) -> int:
+def gathered_bytes(nets: Sequence[CausalWan]) -> int:
     """What FSDP2 gathers while a network computes: a block, the next one, what is around them, and a block's gradient.
 
     nets: those that are split.
-    compute: type of the gathered weights.
+    Weights are gathered in fp32, see `split_blocks`.
     """
     def block(net: CausalWan, trained: bool = False) -> int:
         return max(numel(b, trained) for b in net.blocks)
 
     around = [numel(net) - sum(map(numel, net.blocks)) for net in nets]
-    gathered = compute.itemsize * max(2 * block(net) + rest for net, rest in zip(nets, around))
+    gathered = 4 * max(2 * block(net) + rest for net, rest in zip(nets, around))
     return gathered + 4 * max(block(net, True) for net in nets)
 
 
@@ -267,12 +267,11 @@ def state_bytes(learner: Learner, gpus: int) -> dict[str, float]:
     return {'weights': everything, 'gradients': trained, 'moments of Adam': 2 * trained, 'running average': average}
 
 
-def planned_bytes(stage: Stage, gpus: int, compute: torch.dtype = torch.bfloat16) -> dict[str, float]:
+def planned_bytes(stage: Stage, gpus: int) -> dict[str, float]:
     """Bytes on every device, by purpose.
 
     stage: from `planned_stage`.
     gpus: devices that share the weights.
-    compute: type of the gathered weights.
     """
     found: dict[str, float] = {}
     for learner in stage.learners.values():
@@ -281,7 +280,7 @@ def planned_bytes(stage: Stage, gpus: int, compute: torch.dtype = torch.bfloat16
     split = [net for net in networks(stage) if isinstance(net, CausalWan)]
     if isinstance(stage, DmdStage):
         found['weights of the teacher'] = 4 * numel(stage.real_score.model) / gpus
-    found['gathered blocks'] = gathered_bytes(split, compute)
+    found['gathered blocks'] = gathered_bytes(split)
     found['activations, caches, videos'] = step_bytes(stage)
     return found
 
