@@ -11,7 +11,8 @@ version = release = __version__
 
 extensions = ['myst_nb', 'sphinx.ext.autodoc', 'sphinx.ext.apidoc', 'sphinx_external_toc']
 external_toc_path = '_toc.yml'
-exclude_patterns = ['.ipynb_checkpoints', '_proc', '_docs', 'api/modules.rst', 'api/asdvideo.rst']
+folders = ['modules', 'asdvideo', 'asdvideo.lab', 'asdvideo.verify', 'asdvideo.wan']
+exclude_patterns = ['.ipynb_checkpoints', '_proc', '_docs', *(f'api/{name}.rst' for name in folders)]
 
 nb_execution_mode = 'off'               # `make run` says: force
 nb_execution_timeout = 600
@@ -41,7 +42,8 @@ html_static_path = ['_static']
 html_css_files = ['book.css']
 html_context = {'default_mode': 'auto'}
 html_theme_options = {
-    'navbar_persistent': [], 'show_navbar_depth': 1, 'home_page_in_toc': True, 'use_download_button': True, 'use_fullscreen_button': False,
+    'navbar_persistent': [], 'show_navbar_depth': 1, 'home_page_in_toc': True, 'use_download_button': True,
+    'use_fullscreen_button': False,
     'show_toc_level': 2, 'pygments_light_style': 'default', 'pygments_dark_style': 'monokai',
 }
 
