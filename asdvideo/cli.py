@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ['COMMANDS', 'MEMORY', 'overview', 'split_words', 'no_such_command', 'limits', 'settings_rule', 'number', 'number_rule',
            'one_line', 'parse', 'say', 'execute', 'main']
 
-# %% ../nbs/49_command_line.ipynb #d1e4506f
+# %% ../nbs/49_command_line.ipynb #2fdf2aa6
 COMMANDS = {
     'sample': 'Write videos with a student, or with the teacher.',
     'gallery': 'Write films of teacher and students, side by side, from the same noise.',
@@ -35,9 +35,8 @@ COMMANDS = {
     'train init': 'Train the start of every student, on paths.',
     'train dmd': 'Distil a student by distribution matching.',
     'train asd': 'Distil a student by distribution matching and adversarial self-distillation.',
-    'evaluate': 'Measure a network on the steered digits.',
+    'evaluate': 'Measure a network on the steered digits, or on your own clips.',
     'reproduce': 'Train everything from nothing and measure it; an unfinished run goes on where it stopped.',
-    'report': 'Show the stored results as tables.',
     'toy': 'Distil in a world whose law is known, and measure every step count exactly.',
     'verify': 'Check every identity that the method rests on.',
     'bench': 'Measure how fast a student writes videos on this machine.',

@@ -50,7 +50,7 @@ __all__ = ['ADAM', 'FAKE', 'FULL', 'CHAIN', 'STUDENTS', 'MIXTURE', 'REAL', 'COMP
            'evaluate', 'real_clips', 'plain', 'kept_row', 'teacher_reference', 'gate', 'check_gate', 'evaluate_all',
            'drift', 'steps_of', 'reproduce', 'earlier', 'paired_clips', 'evaluate_marks', 'draw_marks']
 
-# %% ../nbs/42_recipes.ipynb #1c9863f2
+# %% ../nbs/42_recipes.ipynb #b6f7bab0
 @dataclass(frozen=True)
 class GateSettings(Settings):
     "What a teacher must reach before students are trained on it."
@@ -80,10 +80,10 @@ class Recipe(Settings):
     judge: JudgeSettings = setting(JudgeSettings(), "the judge's training")
     teacher: TeacherSettings = setting(
         TeacherSettings(
-            steps=24_000,
+            steps=16_000,
             batch=64,
             block=64,
-            learner=LearnerSettings(lr=5e-3, muon=True, beta1=.9, average=.999, warmup=300, decay=.6),
+            learner=LearnerSettings(lr=5e-3, muon=True, beta1=.9, average=.999, warmup=300, decay=.4),
         ),
         "the teacher's training",
     )
