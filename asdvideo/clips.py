@@ -288,7 +288,7 @@ def kept_clips(
         save_tensors(cache, tensors, description)
     return tensors, description
 
-# %% ../nbs/43_own_clips.ipynb #b51103b4
+# %% ../nbs/43_own_clips.ipynb #f093e025
 PARTS = ('train', 'test')
 
 
@@ -357,7 +357,7 @@ class OwnClips(World):
 
 def load_clips(
     folder: str | Path,
-    cut: CutSettings = CutSettings(),
+    cut: CutSettings,
     cache: str | Path | None = None,
     part: str = 'train',
     quiet: bool = False,
@@ -373,12 +373,12 @@ def load_clips(
     """
     return OwnClips(*kept_clips(folder, cut, cache, quiet), cut, part)
 
-# %% ../nbs/43_own_clips.ipynb #192585b1
+# %% ../nbs/43_own_clips.ipynb #1e371a4a
 def ask_by_name(text: str, facts: dict, frames: int) -> Condition:
     """The condition that a text asks for, for one video.
 
-    text: names of labels with commas between them, for example "cat,indoors"; nothing: all is open. If two kinds share a
-        name, say which one is meant: "place=indoors".
+    text: names of labels with commas between them, for example "cat,indoors"; nothing: all is open. If two kinds share
+        a name, say which one is meant: "place=indoors".
     facts: from `OwnClips.facts`.
     frames: of the video.
     Raises AsdError for a name that is unknown, or a kind that is asked for twice.
@@ -388,8 +388,9 @@ def ask_by_name(text: str, facts: dict, frames: int) -> Condition:
     for word in (word.strip() for word in text.split(',') if word.strip()):
         kind, given, name = word.rpartition('=')
         fits = [i for i, own in enumerate(names) if name in own and (not given or kinds[i] == kind)]
-        known = '; '.join(f'{kind}: {", ".join(own[:20])}' for kind, own in zip(kinds, names)) or 'nothing, there are none'
-        require(len(fits) == 1 and numbers[fits[0]] == -1, f'label {word[:40]!r}', f'one of each kind, {known}')
+        known = '; '.join(f'{kind}: {", ".join(own[:20])}' for kind, own in zip(kinds, names))
+        allowed = f'one of each kind, {known}' if known else 'nothing, there are none'
+        require(len(fits) == 1 and numbers[fits[0]] == -1, f'label {word[:40]!r}', allowed)
         numbers[fits[0]] = names[fits[0]].index(name)
     return Condition(labels=torch.tensor(numbers).expand(1, frames, -1) if kinds else None)
 

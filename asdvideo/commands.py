@@ -234,7 +234,7 @@ class Export(Command):
             print(f'Wrote {export_page(sampler.net, sampler.step_list, self.out, sampler.name)}.')
         return 0
 
-# %% ../nbs/49a_commands.ipynb #fbf92534
+# %% ../nbs/49a_commands.ipynb #7b6f6f62
 Flat = tyro.conf.arg(name='')
 
 
@@ -253,7 +253,8 @@ def with_clips(recipe: Recipe, clips: str | None, cut: CutSettings, home: Home) 
     for name, reason in world.skipped.items():
         print(f'Skipped {name}: {reason}')
     names = '; '.join(f'{kind}: {", ".join(own)}' for kind, own in zip(world.kinds, world.names))
-    print(f'{world.films - len(world.skipped)} films, {len(world.pixels)} clips for training, labels: {names or "none"}.')
+    films = world.films - len(world.skipped)
+    print(f'{films} films, {len(world.pixels)} clips for training, labels: {names or "none"}.')
     return recipe
 
 
@@ -266,7 +267,7 @@ class Train(Command):
     name: str | None = setting(None, 'of the training, for example told, or asd-1 for another seed; None: the plain')
     clips: str | None = setting(None, CLIPS)
     cut: CutSettings = setting(CutSettings(), 'how films become clips')
-    folder: str | None = setting(None, 'for everything; None: runs/ and data/ of a checkout, else runs/; runs/own for clips')
+    folder: str | None = setting(None, 'for everything; None: runs/ and data/ of a checkout, else runs/; clips: runs/own')
     restart: bool = setting(False, 'forget an unfinished training and begin again')
     fast: bool = setting(False, 'compile, and use bf16 where the processor is faster with it')
     device: str | None = setting(None, DEVICE)
@@ -359,7 +360,7 @@ class Reproduce(Command):
     size: str = setting('full', 'of the recipe; tiny: a minute, to see that everything works', choices=('full', 'tiny'))
     clips: str | None = setting(None, CLIPS)
     cut: CutSettings = setting(CutSettings(), 'how films become clips')
-    folder: str | None = setting(None, 'for everything; None: runs/ and data/ of a checkout, else runs/; runs/own for clips')
+    folder: str | None = setting(None, 'for everything; None: runs/ and data/ of a checkout, else runs/; clips: runs/own')
     force: bool = setting(False, 'go on although a gate is not met')
     fast: bool = setting(False, 'compile, and use bf16 where the processor is faster with it')
     device: str | None = setting(None, DEVICE)

@@ -868,7 +868,7 @@ def paired_clips(a: str, b: str, home: Home, measure: str = 'density') -> Tensor
     require(measure in first and measure in second, f'measure {measure!r}', 'one of ' + ', '.join(first))
     return first[measure].float() - second[measure].float()
 
-# %% ../nbs/42_recipes.ipynb #1ea9e771
+# %% ../nbs/42_recipes.ipynb #fd5a673b
 def evaluate_marks(
     names: Sequence[str],
     recipe: Recipe = FULL,
@@ -907,7 +907,9 @@ def evaluate_marks(
     return save_json(home.results/'marks.json', whole)
 
 
-def draw_marks(rows: Sequence[dict], measure: str = 'frechet', told: str = 'nothing', to_teacher: bool = False) -> Figure:
+def draw_marks(
+    rows: Sequence[dict], measure: str = 'frechet', told: str = 'nothing', to_teacher: bool = False
+) -> Figure:
     """Curves of all step counts along the training, one picture for each student.
 
     rows: of `evaluate_marks`.

@@ -108,7 +108,8 @@ def test_every_and_hop(tmp_path):
 
 def test_numbers_are_sorted_as_numbers(tmp_path):
     names = ['x10.png', 'x9.png', 'x1.png', 'y.png']
-    assert [p.name for p in sorted((tmp_path/n for n in names), key=by_number)] == ['x1.png', 'x9.png', 'x10.png', 'y.png']
+    found = sorted((tmp_path/name for name in names), key=by_number)
+    assert [path.name for path in found] == ['x1.png', 'x9.png', 'x10.png', 'y.png']
 
 
 def test_broken_files_are_skipped_and_named(films):
