@@ -234,7 +234,7 @@ class Export(Command):
             print(f'Wrote {export_page(sampler.net, sampler.step_list, self.out, sampler.name)}.')
         return 0
 
-# %% ../nbs/49a_commands.ipynb #7b6f6f62
+# %% ../nbs/49a_commands.ipynb #8a9f5d69
 Flat = tyro.conf.arg(name='')
 
 
@@ -267,7 +267,7 @@ class Train(Command):
     name: str | None = setting(None, 'of the training, for example told, or asd-1 for another seed; None: the plain')
     clips: str | None = setting(None, CLIPS)
     cut: CutSettings = setting(CutSettings(), 'how films become clips')
-    folder: str | None = setting(None, 'for everything; None: runs/ and data/ of a checkout, else runs/; clips: runs/own')
+    folder: str | None = setting(None, 'for everything; None: runs/ and data/ of a checkout, else runs/, or runs/own')
     restart: bool = setting(False, 'forget an unfinished training and begin again')
     fast: bool = setting(False, 'compile, and use bf16 where the processor is faster with it')
     device: str | None = setting(None, DEVICE)
@@ -360,7 +360,7 @@ class Reproduce(Command):
     size: str = setting('full', 'of the recipe; tiny: a minute, to see that everything works', choices=('full', 'tiny'))
     clips: str | None = setting(None, CLIPS)
     cut: CutSettings = setting(CutSettings(), 'how films become clips')
-    folder: str | None = setting(None, 'for everything; None: runs/ and data/ of a checkout, else runs/; clips: runs/own')
+    folder: str | None = setting(None, 'for everything; None: runs/ and data/ of a checkout, else runs/, or runs/own')
     force: bool = setting(False, 'go on although a gate is not met')
     fast: bool = setting(False, 'compile, and use bf16 where the processor is faster with it')
     device: str | None = setting(None, DEVICE)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ['NAMES', 'WORLDS', 'LaboratorySettings', 'alike', 'written_out', 'measure_way', 'front', 'shifted', 'seen_jump',
            'laboratory', 'first_frame', 'draw_laboratory']
 
-# %% ../nbs/43a_first_frame.ipynb #bf79fd2d
+# %% ../nbs/43a_first_frame.ipynb #8eaefde8
 NAMES = ('1', '1*', '2', '2*', '4')
 
 
@@ -44,7 +44,7 @@ class LaboratorySettings(Settings):
     "What the laboratory measures."
 
     videos: int = setting(256, 'videos of each measurement', low=64, high=1_000_000)
-    totals: tuple[int, ...] = setting((6, 7, 8, 9), 'steps in all; all ways to spend them are searched', low=1, high=1000)
+    totals: tuple[int, ...] = setting((6, 7, 8, 9), 'steps in all; all ways to spend them are tried', low=1, high=1000)
     most: int = setting(4, 'steps that a chunk may take', low=1, high=100)
     told: str = setting('both', 'what the student is told', choices=tuple(BLOCKS))
     measure: str = setting('frechet', 'the quality', choices=('frechet', 'density', 'coverage'))
@@ -142,7 +142,7 @@ def seen_jump(starred: Tensor, even: Tensor, border: int) -> dict[str, list[floa
         found[name] = plain(list(interval(difference / without[name].mean().clamp(min=1e-9))))
     return found
 
-# %% ../nbs/43a_first_frame.ipynb #7c1d0fc9
+# %% ../nbs/43a_first_frame.ipynb #2ed3eddd
 WORLDS: dict[str, dict[str, Any]] = {'as trained': {}, 'more turns': {'turn': 1.}, 'scene cuts': {'cut': .5}}
 
 
@@ -225,7 +225,8 @@ def draw_laboratory(found: dict, measure: str = 'frechet') -> Figure:
     left.legend(fontsize=7)
     rows = found['report']
     lines = {'search': found['search'], 'report': rows, 'front': [row for row in rows if row['front']]}
-    for (label, own), style in zip(lines.items(), ({'color': 'lightgray'}, {'color': 'C0'}, {'color': 'C1', 'ls': '-'})):
+    styles = {'color': 'lightgray'}, {'color': 'C0'}, {'color': 'C1', 'ls': '-'}
+    for (label, own), style in zip(lines.items(), styles):
         points = sorted((row['passes'], row[measure]) for row in own)
         right.plot(*zip(*points), **({'marker': '.', 'ls': ''} | style), label=label)
     for row in rows:
