@@ -32,7 +32,7 @@ __all__ = ['SUFFIXES', 'FEWEST', 'PARTS', 'GRID', 'BLOCKS', 'Film', 'by_number',
            'square', 'clips_of', 'Labels', 'number_labels', 'read_labels', 'labels_of', 'made_of', 'read_films',
            'kept_clips', 'as_video', 'OwnClips', 'load_clips', 'ask_by_name', 'grid_features', 'looks', 'ClipReference']
 
-# %% ../nbs/43_own_clips.ipynb #51a46c68
+# %% ../nbs/43_own_clips.ipynb #c414c52c
 SUFFIXES = ('.mp4', '.webm', '.gif')
 
 
@@ -67,7 +67,7 @@ def find_films(folder: str | Path) -> list[Film]:
     """
     folder = Path(folder)
     require(folder.is_dir(), f'clips={folder}', 'a folder that exists')
-    films, pictures = [], {path.parent for path in folder.rglob('*.png') if not path.name.startswith('.')}
+    films, pictures = list[Film](), {path.parent for path in folder.rglob('*.png') if not path.name.startswith('.')}
     for path in [folder, *sorted(folder.rglob('*'))]:
         if path.suffix.lower() in SUFFIXES and not path.name.startswith('.'):
             films.append(Film(path.relative_to(folder).as_posix(), (path,)))
@@ -149,7 +149,7 @@ def clips_of(film: Film, cut: CutSettings) -> Tensor:
     windows = torch.stack(taken).unfold(0, cut.frames, cut.hop or cut.frames)
     return windows.movedim(-1, 1).contiguous()
 
-# %% ../nbs/43_own_clips.ipynb #38826ed0
+# %% ../nbs/43_own_clips.ipynb #64d02172
 @dataclass(frozen=True)
 class Labels:
     "What can be said about films."
@@ -190,7 +190,7 @@ def read_labels(path: str | Path, films: list[Film]) -> Labels:
             rows = [[cell.strip() for cell in row] for row in csv.reader(file, strict=True)]
     except (csv.Error, UnicodeDecodeError, OSError) as error:
         raise AsdError(f'{path}: not a csv file in UTF-8 ({error}).') from error
-    header, found = rows[0] if rows else [], {}
+    header, found = rows[0] if rows else [], dict[str, list[str]]()
     titles = len(header) > 1 and header[0] == 'file' and len(set(header)) == len(header) and all(header)
     require(titles, f'{path}, line 1: {",".join(header)[:60]!r}', 'file,KIND,...', 'For example file,animal,place.')
     for line, row in enumerate(rows[1:], 2):
@@ -215,7 +215,7 @@ def labels_of(folder: str | Path, films: list[Film], labels: str | None) -> Labe
         return read_labels(Path(folder)/labels, films)
     return number_labels(('folder',), [[film.folder] for film in films])
 
-# %% ../nbs/43_own_clips.ipynb #26b8e354
+# %% ../nbs/43_own_clips.ipynb #dbdb8533
 FEWEST = 40
 
 
@@ -245,7 +245,7 @@ def read_films(
     Returns tensors and their description, for `save_tensors`. Raises AsdError if there are too few clips.
     """
     labels = labels_of(folder, films, cut.labels)
-    clips, numbers, skipped = [], [], {}
+    clips, numbers, skipped = list[Tensor](), list[Tensor](), dict[str, str]()
     for film, number in zip(tqdm(films, 'films', disable=quiet), labels.numbers):
         try:
             found = clips_of(film, cut)

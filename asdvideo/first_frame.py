@@ -142,7 +142,7 @@ def seen_jump(starred: Tensor, even: Tensor, border: int) -> dict[str, list[floa
         found[name] = plain(list(interval(difference / without[name].mean().clamp(min=1e-9))))
     return found
 
-# %% ../nbs/43a_first_frame.ipynb #2ed3eddd
+# %% ../nbs/43a_first_frame.ipynb #09c6bff4
 WORLDS: dict[str, dict[str, Any]] = {'as trained': {}, 'more turns': {'turn': 1.}, 'scene cuts': {'cut': .5}}
 
 
@@ -200,7 +200,7 @@ def first_frame(
     """
     require(recipe.films is None, f'films={recipe.films}', 'the digits')
     home = home or Home.standard()
-    judge, found = result_of('judge', home), []
+    judge, found = result_of('judge', home), list[dict]()
     for name in names:
         sampler = sampler_of(result_of(name, home), recipe, name)
         for world, changes in WORLDS.items():

@@ -727,7 +727,7 @@ def check_gate(name: str, recipe: Recipe, home: Home) -> dict[str, tuple[float, 
     require(not poor, f'{name}: {poor}', 'measures within the limits of the gate', remedy)
     return checks
 
-# %% ../nbs/42_recipes.ipynb #4d774f7a
+# %% ../nbs/42_recipes.ipynb #535ef0e6
 TEACHER_COUNTS = (1, 2, 4, 8, TEACHER_STEPS)
 
 
@@ -752,7 +752,8 @@ def evaluate_all(
     """
     home = home or Home.standard()
     real = reference(recipe, home)
-    blocks, rows = real.blocks if blocks is None else blocks, []
+    blocks = real.blocks if blocks is None else blocks
+    rows: list[dict] = []
     jobs: list[tuple[str, str | int]] = [(REAL, 0), *(('teacher', count) for count in TEACHER_COUNTS)]
     for name in names:
         jobs += [(name, step) for step in steps_of(name, recipe, steps)]
@@ -868,7 +869,7 @@ def paired_clips(a: str, b: str, home: Home, measure: str = 'density') -> Tensor
     require(measure in first and measure in second, f'measure {measure!r}', 'one of ' + ', '.join(first))
     return first[measure].float() - second[measure].float()
 
-# %% ../nbs/42_recipes.ipynb #fd5a673b
+# %% ../nbs/42_recipes.ipynb #958d9aeb
 def evaluate_marks(
     names: Sequence[str],
     recipe: Recipe = FULL,
@@ -892,7 +893,7 @@ def evaluate_marks(
         kind = known(name)[0].kind
         require(kind in ('dmd', 'asd') and home.marks(name), f'{name} in {home.runs}', 'a student with marks')
     jobs = [(f'{name}@{mark}', mark) for name in names for mark in home.marks(name)]
-    real, rows = reference(recipe, home), []
+    real, rows = reference(recipe, home), list[dict]()
     with tqdm(total=len(jobs) * len(blocks), desc='marks', disable=quiet) as bar:
         for block in blocks:
             teacher = teacher_reference(block, real, recipe, home)
