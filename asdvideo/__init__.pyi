@@ -91,6 +91,12 @@ from .sampling import (
     generate as generate,
     load as load,
 )
+from .clips import (
+    ClipReference as ClipReference,
+    CutSettings as CutSettings,
+    OwnClips as OwnClips,
+    load_clips as load_clips,
+)
 from .pictures import (
     save_video as save_video,
 )

@@ -35,7 +35,7 @@ COMMANDS = {
     'train init': 'Train the start of every student, on paths.',
     'train dmd': 'Distil a student by distribution matching.',
     'train asd': 'Distil a student by distribution matching and adversarial self-distillation.',
-    'evaluate': 'Measure a network on the steered digits.',
+    'evaluate': 'Measure a network on the steered digits, or on your own clips.',
     'reproduce': 'Train everything from nothing and measure it; an unfinished run goes on where it stopped.',
     'toy': 'Distil in a world whose law is known, and measure every step count exactly.',
     'verify': 'Check every identity that the method rests on.',

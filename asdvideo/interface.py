@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ROOMS', 'HOME', 'Door', 'stub']
 
-# %% ../nbs/48_interface.ipynb #7ea9e7d2
+# %% ../nbs/48_interface.ipynb #1e3667ae
 import importlib
 from types import ModuleType
 from typing import Any
@@ -30,6 +30,7 @@ ROOMS = {
     'training': ('LearnerSettings', 'Stage', 'fit'),
     'checkpoints': ('load_network', 'publish'),
     'sampling': ('Sampler', 'generate', 'load'),
+    'clips': ('ClipReference', 'CutSettings', 'OwnClips', 'load_clips'),
     'pictures': ('save_video',),
     'stream': ('VideoStream',),
     'pipelines': ('CausalVideoPipeline', 'CausalWanPipeline'),

@@ -185,6 +185,8 @@ class Reference:
     chunk: frames per chunk.
     """
 
+    blocks = tuple(BLOCKS)
+
     def __init__(self, judge: Judge, video: Tensor, condition: Condition, chunk: int = 2) -> None:
         self.judge, self.condition, self.chunk, self.size = judge, condition, chunk, video.shape[-1]
         self.seen = look(judge, video, chunk)
@@ -203,6 +205,22 @@ class Reference:
         seed: of the draws.
         """
         return cls(judge, *world.sample(Draws([stream(seed, 'reference')], count)), world.settings.chunk)
+
+    def beside(self, video: Tensor, condition: Condition) -> Reference:
+        """Other clips to compare with, for example a teacher's.
+
+        video: (b, f, 1, h, w) the clips.
+        condition: what they were asked to show.
+        """
+        return Reference(self.judge, video, condition, self.chunk)
+
+    def asked(self, block: str, condition: Condition | None = None) -> Condition:
+        """What is told about clips, see `asked`.
+
+        block: "both", "digit", "direction", or "nothing".
+        condition: what the clips show; None: what those of this reference show.
+        """
+        return asked(self.condition if condition is None else condition, block)
 
     def features(self, seen: Look) -> Tensor:
         """Features of clips (b, d): of their frames, averaged, and their path.

@@ -5,7 +5,7 @@
 # %% ../nbs/41_sampling.ipynb #a1f0f821
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -49,6 +49,8 @@ class Sampler:
     "of a teacher, unless another one is asked for"
     chunk: int = 2
     "frames that share a draw of noise; for a student its chunk"
+    own: dict = field(default_factory=dict)
+    "for your own clips how they were cut, and the names of their labels; empty for the digits"
 
     @property
     def student(self) -> bool:
@@ -57,7 +59,7 @@ class Sampler:
 
     def facts(self) -> dict:
         "What to store beside the weights."
-        facts = {'frames': self.frames, 'guidance': self.guidance, 'chunk': self.chunk}
+        facts = {'frames': self.frames, 'guidance': self.guidance, 'chunk': self.chunk, 'own': self.own}
         return {'step_list': self.step_list.record(), **facts}
 
 
@@ -75,8 +77,9 @@ def load(name: str | Path, device: str | torch.device | None = None) -> Sampler:
     known = {'step_list', 'frames', 'guidance', 'chunk'} <= description.keys()
     fits = isinstance(net, VideoTransformer) and known
     require(fits, f'{path}', 'a network that makes videos', 'Take a teacher or a student.')
-    step_list = from_record(StepList, description['step_list'])
-    return Sampler(net, step_list, description['frames'], path.stem, description['guidance'], description['chunk'])
+    step_list, own = from_record(StepList, description['step_list']), description.get('own', {})
+    frames, guidance, chunk = (description[name] for name in ('frames', 'guidance', 'chunk'))
+    return Sampler(net, step_list, frames, path.stem, guidance, chunk, own)
 
 # %% ../nbs/41_sampling.ipynb #d3a69e53
 @torch.no_grad()

@@ -18,7 +18,12 @@ from .errors import AsdError, check_choice, check_int, check_number, require
 
 # %% ../nbs/64_settings.ipynb #1e2b6c71
 def setting(
-    default: Any, help: str, low: float | None = None, high: float | None = None, choices: Sequence[str] = ()
+    default: Any,
+    help: str,
+    low: float | None = None,
+    high: float | None = None,
+    choices: Sequence[str] = (),
+    empty: bool = False,
 ) -> Any:
     """A field of a settings dataclass.
 
@@ -27,9 +32,11 @@ def setting(
     low: the smallest number that is allowed; None: 0.
     high: the largest number that is allowed; None: no limit.
     choices: the texts that are allowed.
+    empty: whether a tuple may have nothing in it.
     """
     low, high = 0 if low is None else low, math.inf if high is None else high
-    return field(default=default, metadata={'help': help, 'low': low, 'high': high, 'choices': choices})
+    facts = {'help': help, 'low': low, 'high': high, 'choices': choices, 'empty': empty}
+    return field(default=default, metadata=facts)
 
 
 @dataclass(frozen=True)
@@ -52,9 +59,9 @@ def _checked(f: dataclasses.Field, hint: Any, value: Any) -> Any:
     if value is None and type(None) in options:
         return None
     kind = next(option for option in options if option is not type(None))
-    facts = f.metadata or {'low': -math.inf, 'high': math.inf, 'choices': ()}
+    facts = f.metadata or {'low': -math.inf, 'high': math.inf, 'choices': (), 'empty': False}
     if typing.get_origin(kind) is tuple:
-        given = isinstance(value, (tuple, list)) and len(value) > 0
+        given = isinstance(value, (tuple, list)) and (len(value) > 0 or facts['empty'])
         require(given, f'{f.name}={value!r}', 'one value or more')
         return tuple(_checked_one(f.name, typing.get_args(kind)[0], item, facts) for item in value)
     return _checked_one(f.name, kind, value, facts)

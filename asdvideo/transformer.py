@@ -195,7 +195,9 @@ class NetworkConfig(Settings):
     width: int = setting(160, 'channels of the transformer, a multiple of twice the heads', low=2, high=65_536)
     depth: int = setting(4, 'number of blocks', low=1, high=1000)
     heads: int = setting(5, 'attention heads', low=1, high=1000)
-    labels: tuple[int, ...] = setting((10, 4), 'how many labels there are of each kind', low=1, high=1_000_000)
+    labels: tuple[int, ...] = setting(
+        (10, 4), 'how many labels there are of each kind', low=1, high=1_000_000, empty=True
+    )
     steps: int = setting(0, 'largest step count that can be told; 0: the network is never told', high=1000)
     floor: float = setting(.05, 'smallest divisor of the velocity', low=1e-6, high=1)
 
