@@ -20,8 +20,8 @@ from .students import ToySettings, study
 from ..settings import changed, differences
 
 # %% auto #0
-__all__ = ['BASE', 'FILM', 'FACTORS', 'ALONG', 'LAST', 'Run', 'arms_of', 'plan', 'run_one', 'run_all', 'collect', 'summary',
-           'gather', 'as_study', 'describe']
+__all__ = ['BASE', 'FILM', 'FACTORS', 'FOLLOWERS', 'ALONG', 'LAST', 'Run', 'arms_of', 'neighbours_of', 'plan', 'run_one',
+           'run_all', 'collect', 'summary', 'gather', 'as_study', 'describe']
 
 # %% ../../nbs/39_campaign.ipynb #9707e37d
 BASE = ToySettings(seeds=tuple(range(20, 30)), batch=24, rounds=2, steps=600)
@@ -55,7 +55,7 @@ class Run:
         """
         return changed(base, arm=self.arm, world__name=self.world, **self.changes)
 
-# %% ../../nbs/39_campaign.ipynb #6d62edf6
+# %% ../../nbs/39_campaign.ipynb #96e35d77
 def arms_of(world: str) -> list[Run]:
     """The arms that are compared in a world, the most important first.
 
@@ -92,8 +92,20 @@ FACTORS = [
     Run('ring', 'dmd', {'world__modes': 16}),
     Run('ring', 'dmd', {'world__shift': .05}),
     Run('ring', 'dmd', {'step_list__count': 2}),
+    Run('ring', 'dmd', {'measured': 'respaced'}),
+    Run('ring', 'dmd', {'step_list__reading': 'respaced', 'measured': 'truncated'}),
 ]
 "one thing at a time, for distribution matching alone"
+
+FOLLOWERS = ('flow-map', 'shortcut', 'consistency')
+
+
+def neighbours_of(world: str) -> list[Run]:
+    """The rivals in a world, all with about as much time as distribution matching.
+
+    world: its name.
+    """
+    return [*(Run(world, arm, {'steps': 1500}) for arm in FOLLOWERS), Run(world, 'sid')]
 
 
 def plan() -> list[Run]:
@@ -101,7 +113,9 @@ def plan() -> list[Run]:
     ring, single, kicks, branch = (arms_of(world) for world in ('ring', 'single', 'kicks', 'branch'))
     films = [Run('ring', run.arm, {**run.changes, **FILM}) for run in ring[:3]]
     first = [*ring[:3], single[0], *kicks[:3], *ring[3:10], *films]
-    second = [*branch[:3], FACTORS[0], FACTORS[1], *single[1:3], *ring[10:], *kicks[6:8]]
+    near = [run for world in ('ring', 'kicks') for run in neighbours_of(world)]
+    longer = [Run('ring', arm, {'steps': 6000}) for arm in FOLLOWERS]
+    second = [*branch[:3], FACTORS[0], FACTORS[1], *near, *single[1:3], *ring[10:], *kicks[6:8], *longer]
     return [*first, *second, *FACTORS[2:], *kicks[3:6], *branch[3:8]]
 
 # %% ../../nbs/39_campaign.ipynb #74c50142
