@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ['COMMANDS', 'MEMORY', 'overview', 'split_words', 'no_such_command', 'limits', 'settings_rule', 'number', 'number_rule',
            'one_line', 'parse', 'say', 'execute', 'main']
 
-# %% ../nbs/49_command_line.ipynb #2fdf2aa6
+# %% ../nbs/49_command_line.ipynb #767eeb2d
 COMMANDS = {
     'sample': 'Write videos with a student, or with the teacher.',
     'gallery': 'Write films of teacher and students, side by side, from the same noise.',
@@ -38,6 +38,7 @@ COMMANDS = {
     'evaluate': 'Measure a network on the steered digits, or on your own clips.',
     'reproduce': 'Train everything from nothing and measure it; an unfinished run goes on where it stopped.',
     'toy': 'Distil in a world whose law is known, and measure every step count exactly.',
+    'campaign': 'Run every comparison of the exact worlds that is not finished yet.',
     'verify': 'Check every identity that the method rests on.',
     'bench': 'Measure how fast a student writes videos on this machine.',
     'plan': 'Compute the memory that a distillation of Wan2.1 needs on each GPU.',
