@@ -13,12 +13,13 @@ from typing import Annotated, Any
 import tyro
 
 from .asd import AsdSettings
+from .bench import BenchSettings
 from .denoiser import join_conditions
 from .devices import pick_device
 from .digits import SteeredDigits, ask
 from .dmd import DmdSettings
 from .errors import require
-from .files import data_path, provenance, save_json
+from .files import provenance, save_json
 from .initialisation import InitialisationSettings, PathSettings
 from .judge import JudgeSettings
 from .lab.students import ToySettings, study
@@ -31,16 +32,16 @@ from .teacher import TeacherSettings
 from .training import StageSettings
 
 # %% auto #0
-__all__ = ['DEVICE', 'WEIGHTS', 'STEPS', 'JSON', 'WISHES', 'PARTS', 'Flat', 'KINDS', 'Command', 'files', 'show', 'usual_steps',
-           'file_of', 'Sample', 'Gallery', 'Play', 'Bench', 'Export', 'Train', 'TrainJudge', 'TrainTeacher',
-           'TrainCausal', 'TrainPaths', 'TrainInit', 'TrainDmd', 'TrainAsd', 'Reproduce', 'Evaluate', 'Report', 'Toy',
-           'Verify', 'Plan', 'Embed']
+__all__ = ['DEVICE', 'WEIGHTS', 'STEPS', 'JSON', 'Flat', 'WISHES', 'KINDS', 'Command', 'files', 'show', 'usual_steps', 'Sample',
+           'Gallery', 'Play', 'Bench', 'Export', 'Train', 'TrainJudge', 'TrainTeacher', 'TrainCausal', 'TrainPaths',
+           'TrainInit', 'TrainDmd', 'TrainAsd', 'Reproduce', 'Evaluate', 'Report', 'Toy', 'Verify', 'Plan', 'Embed']
 
 # %% ../nbs/49a_commands.ipynb #15188828
 DEVICE = 'cuda, cuda:1, mps or cpu; None: the best there is'
 WEIGHTS = 'a shipped network, for example asd or teacher, or a .safetensors file of your own'
 STEPS = '1, 1*, 2, 2*, 3, 4, or steps for each chunk, 4,1,1,1; for the teacher a number of Euler steps'
 JSON = 'a .json file for the result; -: print it as JSON'
+Flat = tyro.conf.arg(name='')
 
 
 class Command(Settings):
@@ -84,14 +85,6 @@ def usual_steps(sampler: Sampler) -> str | int:
     sampler: from `load`.
     """
     return '4' if sampler.student else TEACHER_STEPS
-
-
-def file_of(weights: str) -> Path:
-    """The file of a network.
-
-    weights: a shipped name, or a path.
-    """
-    return Path(weights) if weights.endswith('.safetensors') else data_path('weights', f'{weights}.safetensors')
 
 
 @dataclass(frozen=True)
@@ -165,20 +158,16 @@ class Play(Command):
         "See `Command.run`."
         from asdvideo.live import play
 
-        play([file_of(name) for name in self.weights], self.port, self.browser)
+        play(self.weights, self.port, self.browser)
         return 0
-
-
-PARTS = ('sampling', 'stream', 'cache', 'attention', 'training')
 
 
 @dataclass(frozen=True)
 class Bench(Command):
     "Measure how fast a student writes videos on this machine."
 
-    parts: tuple[str, ...] = setting(PARTS, 'parts of the benchmark', choices=PARTS)
-    rounds: int = setting(7, 'how often everything is measured', low=1, high=10_000)
-    fast: bool = setting(False, 'compile, and use bf16 where the processor is faster with it')
+    settings: Annotated[BenchSettings, Flat] = setting(BenchSettings(), 'what is measured')
+    weights: str | None = setting(None, WEIGHTS + '; None: random weights, which are as fast')
     json: str | None = setting(None, JSON)
     device: str | None = setting(None, DEVICE)
 
@@ -188,9 +177,10 @@ class Bench(Command):
 
     def run(self) -> int:
         "See `Command.run`."
-        from asdvideo.bench import BenchSettings, bench, describe
+        from asdvideo.bench import bench, describe
 
-        result = bench(BenchSettings(parts=self.parts, rounds=self.rounds, fast=self.fast), self.device)
+        student = None if self.weights is None else load(self.weights, self.device).net
+        result = bench(self.settings, self.device, student)
         show(result, describe(result), self.json)
         return 0
 
@@ -213,15 +203,12 @@ class Export(Command):
 
         sampler = load(self.weights, 'cpu')
         if self.kind == 'onnx':
-            print(f'Wrote {export_onnx(sampler.net, self.outputs()[0])}.')
+            print(f'Wrote {export_onnx(sampler.endless, self.outputs()[0])}.')
         else:
-            print(f'Wrote {export_page(sampler.net, sampler.step_list, self.out, sampler.name)}.')
+            print(f'Wrote {export_page(sampler.endless, sampler.step_list, self.out, sampler.name)}.')
         return 0
 
 # %% ../nbs/49a_commands.ipynb #b626acd4
-Flat = tyro.conf.arg(name='')
-
-
 @dataclass(frozen=True)
 class Train(Command):
     "What every training is asked."
