@@ -142,10 +142,10 @@ def ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
     """
     return [a / b for a, b in zip(above, below)]
 
-# %% ../nbs/57_bench.ipynb #247e64c7
+# %% ../nbs/57_bench.ipynb #9345da79
 SAMPLED = ('1', '1*', '2', '2*', '4')
 TEACHER_STEPS = 32
-PARTS = ('sampling', 'stream', 'cache', 'wan', 'attention', 'training', 'worlds')
+PARTS = ('sampling', 'stream', 'cache', 'wan', 'attention', 'training', 'worlds', 'changes')
 WANS: dict[str, tuple[dict[str, int], int]] = {
     'tiny': ({}, 8),
     'medium': ({'num_attention_heads': 8, 'attention_head_dim': 64, 'ffn_dim': 2048, 'num_layers': 6}, 16),
@@ -386,11 +386,17 @@ class Bench:
             yield figure('worlds', f'{arm}, update of 10 students', values)
         yield figure('worlds', 'asd / dmd, time', ratios(seconds['asd'], seconds['dmd']), 'times')
 
+    def changes(self) -> Iterator[Figure]:
+        "Before and after: how many times faster some parts have become."
+        from asdvideo.speed import changes
+
+        yield from changes(self)
+
     def run(self) -> Iterator[Figure]:
         "Every part that was asked for."
         parts = {
             'sampling': self.sampling, 'stream': self.stream, 'cache': self.cache, 'wan': self.wan,
-            'attention': self.attention, 'training': self.training, 'worlds': self.worlds,
+            'attention': self.attention, 'training': self.training, 'worlds': self.worlds, 'changes': self.changes,
         }
         for name in self.settings.parts:
             yield from parts[name]()

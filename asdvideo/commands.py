@@ -23,6 +23,7 @@ from .files import provenance, save_json
 from .initialisation import InitialisationSettings, PathSettings
 from .judge import JudgeSettings
 from .lab.students import ToySettings, study
+from .long import LongSettings, describe_long, measure_long
 from .measures import BLOCKS, Reference, load_judge
 from .recipes import FULL, STUDENTS, Home, evaluate, known, plain, reproduce, tiny, train
 from .sampling import TEACHER_STEPS, Sampler, generate, load
@@ -33,8 +34,9 @@ from .training import StageSettings
 
 # %% auto #0
 __all__ = ['DEVICE', 'WEIGHTS', 'STEPS', 'JSON', 'Flat', 'WISHES', 'KINDS', 'Command', 'files', 'show', 'usual_steps', 'Sample',
-           'Gallery', 'Play', 'Bench', 'Export', 'Train', 'TrainJudge', 'TrainTeacher', 'TrainCausal', 'TrainPaths',
-           'TrainInit', 'TrainDmd', 'TrainAsd', 'Reproduce', 'Evaluate', 'Report', 'Toy', 'Verify', 'Plan', 'Embed']
+           'Gallery', 'Play', 'Bench', 'Long', 'Export', 'Train', 'TrainJudge', 'TrainTeacher', 'TrainCausal',
+           'TrainPaths', 'TrainInit', 'TrainDmd', 'TrainAsd', 'Reproduce', 'Evaluate', 'Report', 'Toy', 'Verify',
+           'Plan', 'Embed']
 
 # %% ../nbs/49a_commands.ipynb #15188828
 DEVICE = 'cuda, cuda:1, mps or cpu; None: the best there is'
@@ -182,6 +184,26 @@ class Bench(Command):
         student = None if self.weights is None else load(self.weights, self.device).net
         result = bench(self.settings, self.device, student)
         show(result, describe(result), self.json)
+        return 0
+
+
+@dataclass(frozen=True)
+class Long(Command):
+    "Measure what becomes of videos that are many times as long as those of the training."
+
+    settings: Annotated[LongSettings, Flat] = setting(LongSettings(), 'what is measured')
+    weights: tuple[str, ...] = setting(('dmd', 'asd'), WEIGHTS + '; one or several')
+    json: str | None = setting(None, JSON)
+    device: str | None = setting(None, DEVICE)
+
+    def outputs(self) -> list[str]:
+        "See `Command.outputs`."
+        return files(self.json)
+
+    def run(self) -> int:
+        "See `Command.run`."
+        result = measure_long([load(name, self.device) for name in self.weights], self.settings)
+        show(result, describe_long(result), self.json)
         return 0
 
 
@@ -495,6 +517,7 @@ KINDS: dict[str, type[Command]] = {
     'toy': Toy,
     'verify': Verify,
     'bench': Bench,
+    'long': Long,
     'plan': Plan,
     'embed': Embed,
     'export': Export,
