@@ -401,7 +401,7 @@ class Bench:
         for name in self.settings.parts:
             yield from parts[name]()
 
-# %% ../nbs/47a_bench.ipynb #28face0b
+# %% ../nbs/47a_bench.ipynb #16a17eff
 class Recorder(Denoiser):
     """A causal denoiser that remembers every pass it is asked for, so that the passes can be made again, alone.
 
@@ -417,8 +417,11 @@ class Recorder(Denoiser):
         self, xt: Tensor, sigma: Tensor, condition: Condition, cache: Cache | None = None, clean: Tensor | None = None
     ) -> Tensor:
         "The velocity; see `Denoiser.forward`."
-        self.passes.append(partial(self.model, xt, sigma, condition, cache, clean))
-        return self.passes[-1]()
+        def once() -> Tensor:
+            return self.model(xt, sigma, condition, cache, clean)
+
+        self.passes.append(once)
+        return once()
 
     def empty_cache(self) -> Cache:
         "See `Denoiser.empty_cache`."
@@ -426,8 +429,11 @@ class Recorder(Denoiser):
 
     def append(self, cache: Cache, x0: Tensor, condition: Condition, sigma: Tensor | None = None) -> Cache:
         "See `Denoiser.append`. The caches of the passes are values, so they can be read again."
-        self.passes.append(partial(self.model.append, cache, x0, condition, sigma))
-        return self.passes[-1]()
+        def once() -> Cache:
+            return self.model.append(cache, x0, condition, sigma)
+
+        self.passes.append(once)
+        return once()
 
 
 @torch.no_grad()
