@@ -396,7 +396,8 @@ class Bench:
         "Every part that was asked for."
         parts = {
             'sampling': self.sampling, 'stream': self.stream, 'cache': self.cache, 'wan': self.wan,
-            'attention': self.attention, 'training': self.training, 'worlds': self.worlds, 'changes': self.changes,
+            'attention': self.attention, 'training': self.training, 'worlds': self.worlds,
+            'changes': self.changes,
         }
         for name in self.settings.parts:
             yield from parts[name]()

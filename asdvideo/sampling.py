@@ -57,7 +57,7 @@ class Sampler:
 
     @property
     def endless(self) -> VideoTransformer:
-        "The student as it writes videos of any length: it sees a window, at most as long as the videos of its training."
+        "The student as it writes videos of any length: with a window as long as the videos of its training."
         remedy = 'A teacher makes all frames together.'
         require(self.student, f'the network {self.name}', 'a causal student', remedy)
         layout = self.net.layout

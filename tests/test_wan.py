@@ -198,7 +198,8 @@ def test_frames_decoded_as_they_come_are_those_of_the_whole(pipe, sizes):
     latents = torch.randn(2, 5, 4, 4, 6, generator=seeded())
     decode = ChunkDecoder(pipe.vae)
     frames = torch.cat([decode(part) for part in latents.split(sizes, 1)], 1)
-    mean, std = (torch.tensor(x).view(1, -1, 1, 1, 1) for x in (pipe.vae.config.latents_mean, pipe.vae.config.latents_std))
+    config = pipe.vae.config
+    mean, std = (torch.tensor(x).view(1, -1, 1, 1, 1) for x in (config.latents_mean, config.latents_std))
     with torch.no_grad():
         whole = pipe.vae.decode(latents.transpose(1, 2) * std + mean).sample.clamp(-1, 1).transpose(1, 2)
     assert frames.shape == (2, 17, 3, 32, 48)
