@@ -595,7 +595,9 @@ def machine(device: torch.device) -> dict:
 
 
 def bench(
-    settings: BenchSettings = BenchSettings(), device: str | torch.device | None = None, student: VideoTransformer | None = None
+    settings: BenchSettings = BenchSettings(),
+    device: str | torch.device | None = None,
+    student: VideoTransformer | None = None,
 ) -> dict:
     """Measure how fast this machine is.
 
