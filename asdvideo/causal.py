@@ -7,14 +7,17 @@ __all__ = ['causal', 'trainable', 'frozen', 'by_chunks']
 
 # %% ../nbs/16_causal.ipynb #b5263583
 import copy
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from .denoiser import CausalLayout, Condition, Denoiser
 
+_Net = TypeVar('_Net', bound=Denoiser)
+
 # %% ../nbs/16_causal.ipynb #88bcd7a4
-def causal(net: Denoiser, layout: CausalLayout) -> Denoiser:
+def causal(net: _Net, layout: CausalLayout) -> _Net:
     """A copy of a network with the same weights and another layout.
 
     net: bidirectional or causal.

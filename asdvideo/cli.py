@@ -41,6 +41,7 @@ COMMANDS = {
     'campaign': 'Run every comparison of the exact worlds that is not finished yet.',
     'verify': 'Check every identity that the method rests on.',
     'bench': 'Measure how fast a student writes videos on this machine.',
+    'long': 'Measure what becomes of videos that are many times as long as those of the training.',
     'plan': 'Compute the memory that a distillation of Wan2.1 needs on each GPU.',
     'embed': "Embed prompts with Wan's text encoder, once, for training.",
     'export': 'Write a student as a web page that runs it without Python, or as ONNX.',

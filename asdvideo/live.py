@@ -241,9 +241,11 @@ def play(
     announce: called with a line that names the address.
     """
     samplers = [load(name) for name in weights]
-    students = {sampler.name: (sampler.net, sampler.step_list) for sampler in samplers}
-    config = samplers[0].net.config
-    frame = config.channels, config.size, config.size
+    students: Students = {sampler.name: (sampler.endless, sampler.step_list) for sampler in samplers}
+    require(len(students) == len(samplers), f'weights={", ".join(map(str, weights))}', 'students of different names')
+    frames = {(c.channels, c.size, c.size) for c in (sampler.net.config for sampler in samplers)}
+    require(len(frames) == 1, f'frames of shapes {sorted(frames)}', 'students of frames of one shape')
+    frame, = frames
 
     async def serve() -> None:
         async with serving(students, frame, port) as address:

@@ -57,6 +57,14 @@ class Sampler:
         "Whether videos are written chunk by chunk in a few steps; else by Euler steps, all frames together."
         return self.net.layout.causal
 
+    @property
+    def endless(self) -> VideoTransformer:
+        "The student as it writes videos of any length: with a window as long as the videos of its training."
+        remedy = 'A teacher makes all frames together.'
+        require(self.student, f'the network {self.name}', 'a causal student', remedy)
+        layout = self.net.layout
+        return self.net if layout.window is not None else causal(self.net, replace(layout, window=self.frames))
+
     def facts(self) -> dict:
         "What to store beside the weights."
         facts = {'frames': self.frames, 'guidance': self.guidance, 'chunk': self.chunk, 'own': self.own}
@@ -128,6 +136,6 @@ def _write(
     schedule = Schedule.parse(steps, sampler.step_list)
     if size[1] <= sampler.frames or net.layout.window is not None:
         return rollout(net, Noise(size, seed, net.layout, device), schedule, condition)
-    endless = causal(net, replace(net.layout, window=sampler.frames))
+    endless = sampler.endless
     noise = Noise(size, seed, endless.layout, device)
     return rollout(endless, noise, schedule, condition, cache=RingCache(endless.layout))

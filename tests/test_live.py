@@ -5,11 +5,13 @@ import json
 import shutil
 import subprocess
 import threading
+import time
 from dataclasses import asdict
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from dot import Dot
@@ -18,12 +20,14 @@ from tornado.websocket import websocket_connect
 
 from asdvideo import bench, export, live, long
 from asdvideo.cache import RingCache
+from asdvideo.checkpoints import publish
 from asdvideo.denoiser import CausalLayout
 from asdvideo.digits import DigitsSettings, SteeredDigits, ask
 from asdvideo.errors import AsdError
 from asdvideo.measures import Reference, load_judge
-from asdvideo.randomness import Draws, stream
+from asdvideo.randomness import Draws, seed_of, stream
 from asdvideo.rollout import Noise, rollout
+from asdvideo.sampling import Sampler, generate, load
 from asdvideo.schedule import Schedule, StepList
 from asdvideo.stream import VideoStream
 from asdvideo.transformer import NetworkConfig, VideoTransformer
@@ -73,6 +77,19 @@ def test_a_stream_decodes_what_it_hands_out():
     assert seen[0].shape == (1, 2, *FRAME)
 
 
+@pytest.mark.parametrize('name', ['2', '3,1,2'])
+def test_a_stream_of_a_length_is_the_whole_rollout(name):
+    net, schedule, condition = network(CausalLayout(2)), Schedule.parse(name, StepList(4, 3.)), ask('3,left+up', 6)
+    with torch.no_grad():
+        whole = rollout(net, Noise((1, 6, *FRAME), 7, net.layout), schedule, condition)
+    jumps = []
+    video = VideoStream(net, FRAME, schedule, condition, 7, length=6, callback=lambda *facts: jumps.append(facts[:2]))
+    assert torch.cat(list(video), 1).equal(whole)
+    assert jumps == [(i, step) for i in range(3) for step in range(len(schedule.of(i)))]
+    with pytest.raises(StopIteration):
+        next(video)
+
+
 def test_what_a_stream_refuses():
     schedule = Schedule.parse(1, StepList(4))
     with pytest.raises(AsdError, match='bidirectional'):
@@ -83,6 +100,10 @@ def test_what_a_stream_refuses():
         next(VideoStream(Dot(), FRAME, schedule, ask('', 5)))
     with pytest.raises(AsdError, match='the same number of videos for each seed'):
         VideoStream(Dot(), FRAME, schedule, seeds=[1, 2], batch=3)
+    with pytest.raises(AsdError, match='Choose for example 4'):
+        VideoStream(Dot(), FRAME, schedule, length=5)
+    with pytest.raises(AsdError, match='a schedule for 3 chunks'):
+        next(VideoStream(Dot(), FRAME, Schedule.parse('1,2', StepList(4)), ask('', 1), length=6))
 
 
 class LateRing(RingCache):
@@ -253,8 +274,30 @@ def test_runs_take_turns_and_the_first_round_does_not_count():
 
 def test_a_table_says_the_share_of_a_limit_the_right_way_round():
     figures = [bench.figure('x', 'time', [2., 2., 2.], 's', 1.), bench.figure('x', 'rate', [2., 2., 2.], 'GFLOP/s', 8.)]
-    text = bench.describe({'machine': bench.machine(torch.device('cpu')), 'figures': [asdict(f) for f in figures]})
+    figures += [bench.figure('x', 'slower', [2.], 'times', at_most=1.5), bench.figure('x', 'gain', [2.], at_least=1.5)]
+    facts = {'machine': bench.machine(torch.device('cpu')), 'settings': {'clock': 'wall'}, 'seconds': 1}
+    text = bench.describe({**facts, 'figures': [asdict(f) for f in figures]})
     assert 'share 0.50' in text and 'share 0.25' in text
+    assert 'goal: at most 1.5, missed' in text and 'goal: at least 1.5, reached' in text
+
+
+def test_the_processor_clock_does_not_run_while_one_waits():
+    seconds = bench.race({'wait': partial(time.sleep, .02)}, 3, clock='processor')['wait']
+    assert max(seconds) < .02 <= min(bench.race({'wait': partial(time.sleep, .02)}, 3)['wait'])
+
+
+@pytest.mark.parametrize('name', ['1*', '4'])
+def test_the_passes_alone_are_all_passes(name):
+    net, schedule, calls = network(CausalLayout(2)), Schedule.parse(name, StepList(4, 3.)), []
+    run = bench.passes_alone(net, Noise((1, 8, *FRAME), 3, net.layout), schedule, ask('3', 8))
+    net.blocks[0].attention.register_forward_hook(lambda *_: calls.append(1))
+    run()
+    assert len(calls) == schedule.passes(4)['total']
+
+
+def test_attention_counts_as_work():
+    q = torch.randn(1, 2, 6, 4)
+    assert bench.flops(partial(torch.nn.functional.scaled_dot_product_attention, q, q, q)) == 2 * 2 * 2 * 6 * 6 * 4
 
 
 def test_the_work_of_a_training_step_is_counted():
@@ -262,7 +305,7 @@ def test_the_work_of_a_training_step_is_counted():
     work = []
     for batch in (8, 16, 24):
         stage = bench.Bench(bench.BenchSettings(batch=batch), 'cpu', net).stages()['teacher']
-        work.append(bench.flops(stage))
+        work.append(bench.flops(partial(stage.train_step, 0)))
     assert work[2] - work[1] == work[1] - work[0] > 0
 
 
@@ -288,6 +331,50 @@ def test_a_long_video_is_a_stream():
     net.layout = CausalLayout(2, window=4)
     again = VideoStream(net, FRAME, schedule, batch=2)
     assert video.equal(torch.cat([next(again) for _ in range(5)], 1))
+
+
+def test_long_videos_of_a_student():
+    sampler = Sampler(network(CausalLayout(2)), StepList(4), 12, 'blank')
+    settings = long.LongSettings(times=2, steps=('1', '2'), layouts=('window 6, sink 2',), videos=2, real=24)
+    rows = long.measure_long([sampler], settings)['rows']
+    assert [(row['network'], row.get('steps')) for row in rows] == [('real', None), ('blank', '1'), ('blank', '2')]
+    assert all(row['frames'] == [6, 18] and len(row['curves']['distance']) == 2 for row in rows)
+    assert rows[1]['slopes']['distance'] == pytest.approx(np.subtract(*rows[1]['curves']['distance'][::-1]), abs=2e-4)
+    assert 'sink 2' in long.describe_long({'rows': rows})
+
+
+# students that were trained without a window
+
+@pytest.fixture
+def weights(tmp_path):
+    "The files of two students that see everything, as the shipped ones do."
+    paths = [tmp_path/name/f'{name}.safetensors' for name in ('one', 'two')]
+    for path in paths:
+        net = network(CausalLayout(2))
+        publish(net, path, **Sampler(net, StepList(4, 3.), 12).facts())
+    return paths
+
+
+def test_an_endless_student_has_a_window(weights):
+    sampler = load(weights[0], 'cpu')
+    assert sampler.net.layout.window is None and sampler.endless.layout == CausalLayout(2, window=12)
+    schedule = Schedule.parse('1*', sampler.step_list)
+    video = VideoStream(sampler.endless, FRAME, schedule, seeds=seed_of(0, 'generate', 0), cache=None)
+    long_one = generate(sampler, '1*', ask('', 16, 2))
+    assert (torch.cat([next(video) for _ in range(8)], 1).clamp(-1, 1) - long_one).abs().max() < 1e-4
+
+
+def test_play_shows_students_of_different_names(weights):
+    seen = []
+
+    def stop(line):
+        seen.append(line)
+        raise KeyboardInterrupt
+
+    live.play(weights, browser=False, announce=stop)
+    assert 'http://127.0.0.1:' in seen[0]
+    with pytest.raises(AsdError, match='different names'):
+        live.play([weights[0], weights[0]], browser=False)
 
 
 # without Python

@@ -8,6 +8,7 @@ from asdvideo.cache import RingCache
 from asdvideo.causal import by_chunks
 from asdvideo.denoiser import CausalLayout, Condition
 from asdvideo.errors import AsdError
+from asdvideo.pipelines import CausalWanPipeline, ChunkDecoder, tiny_wan_pipeline
 from asdvideo.randomness import stream
 from asdvideo.rollout import Noise, rollout
 from asdvideo.schedule import Schedule, StepList
@@ -177,3 +178,82 @@ def test_bad_inputs(inputs, prompts, tmp_path):
     ):
         with pytest.raises(AsdError):
             call()
+
+
+# pipelines
+
+@pytest.fixture(scope='module')
+def pipe():
+    pipe = tiny_wan_pipeline()
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize('sizes', [[1] * 5, [3, 2], [1, 4], [5]], ids=str)
+def test_frames_decoded_as_they_come_are_those_of_the_whole(pipe, sizes):
+    latents = torch.randn(2, 5, 4, 4, 6, generator=seeded())
+    decode = ChunkDecoder(pipe.vae)
+    frames = torch.cat([decode(part) for part in latents.split(sizes, 1)], 1)
+    config = pipe.vae.config
+    mean, std = (torch.tensor(x).view(1, -1, 1, 1, 1) for x in (config.latents_mean, config.latents_std))
+    with torch.no_grad():
+        whole = pipe.vae.decode(latents.transpose(1, 2) * std + mean).sample.clamp(-1, 1).transpose(1, 2)
+    assert frames.shape == (2, 17, 3, 32, 48)
+    assert frames.equal(whole)
+
+
+@pytest.mark.parametrize('steps', ['2', '1*', '3,1,2'])
+def test_a_stream_is_the_whole_call(pipe, steps):
+    how = {'steps': steps, 'num_frames': 33, 'height': 32, 'width': 32}
+    whole = pipe(['a corgi', 'snow'], 'pt', generator=[seeded(1), seeded(2)], **how).frames
+    chunks = list(pipe.stream(['a corgi', 'snow'], generator=[seeded(1), seeded(2)], **how))
+    assert [chunk.shape[1] for chunk in chunks] == [9, 12, 12]
+    assert torch.equal(torch.cat(chunks, 1) / 2 + .5, whole)
+
+
+def test_a_stream_is_steered(pipe):
+    "What was asked for, and the number of steps, act from the next chunk on: as if it had been known from the start."
+    how = {'num_frames': 33, 'height': 32, 'width': 32}
+    jumps = []
+    video = pipe.stream(
+        'a corgi', '1', generator=seeded(), callback_on_step_end=lambda *facts: jumps.append(facts[1:3]), **how
+    )
+    plain = list(pipe.stream('a corgi', '1,3,3', generator=seeded(), **how))
+    found = [next(video)]
+    video.ask(steps=3)
+    found.append(next(video))
+    video.ask('snow at dusk')
+    found.append(next(video))
+    assert found[0].equal(plain[0]) and found[1].equal(plain[1]) and not found[2].equal(plain[2])
+    assert next(video, None) is None
+    levels = [1000 * level for level in pipe.step_list.take(3)]
+    assert jumps == list(enumerate([1000., *levels, *levels]))
+    with pytest.raises(AsdError, match='steps'):
+        video.ask(steps='9')
+
+
+def test_an_endless_stream_needs_a_window_and_holds_no_more_than_it(pipe):
+    with pytest.raises(AsdError, match='a window'):
+        pipe.stream('a corgi', num_frames=None, height=32, width=32)
+    parts = {name: getattr(pipe, name) for name in ('tokenizer', 'text_encoder', 'vae', 'scheduler', 'transformer')}
+    endless = CausalWanPipeline(**parts, window=6)
+    endless.set_progress_bar_config(disable=True)
+    video = endless.stream('a corgi', '1', None, 32, 32, seeded())
+    chunks = [next(video) for _ in range(5)]
+    assert torch.cat(chunks, 1).isfinite().all() and not chunks[3].equal(chunks[4])
+    whole = endless('a corgi', 'pt', steps='1', num_frames=57, height=32, width=32, generator=seeded()).frames
+    assert torch.equal(torch.cat(chunks, 1) / 2 + .5, whole)
+    assert {k.shape[2] for k, _ in video.cache.past(0)} == {3 * 4}
+
+
+def test_an_interrupted_stream_ends(pipe):
+    def stop(pipeline, step, timestep, tensors):
+        pipeline.interrupted = True
+
+    video = pipe.stream('a corgi', '1', 33, 32, 32, seeded(), stop)
+    assert len(list(video)) == 1
+    assert len(list(pipe.stream('a corgi', '1', 33, 32, 32))) == 3
