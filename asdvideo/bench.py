@@ -116,7 +116,7 @@ def ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
     """
     return [a / b for a, b in zip(above, below)]
 
-# %% ../nbs/57_bench.ipynb #733cc523
+# %% ../nbs/57_bench.ipynb #0eba0169
 SAMPLED = ('1', '1*', '2', '2*', '4')
 TEACHER_STEPS = 32
 
@@ -310,7 +310,8 @@ class Bench:
 
     def training(self) -> Iterator[Figure]:
         "(e) clips per second, share of the peak of matrix products, ASD against DMD."
-        peak, stages = matmul_peak(self.device, self.settings.rounds), self.stages()
+        dtype = torch.bfloat16 if self.how.precision == 'bf16' else torch.float32
+        peak, stages = matmul_peak(self.device, self.settings.rounds, dtype=dtype), self.stages()
         yield figure('training', 'peak of matrix products', peak, 'GFLOP/s')
         work = {name: flops(stage) for name, stage in stages.items()}
         runs: dict[str, Callable[[], object]] = {}
@@ -365,7 +366,7 @@ class Bench:
         for name in self.settings.parts:
             yield from parts[name]()
 
-# %% ../nbs/57_bench.ipynb #c89aa5db
+# %% ../nbs/57_bench.ipynb #a1b85e5f
 class WithPast(Denoiser):
     """A denoiser of one chunk that keeps no cache: the finished frames go through the network together with the chunk.
 
@@ -412,24 +413,27 @@ def live_bytes() -> int:
     return sum({x.untyped_storage().data_ptr(): x.untyped_storage().nbytes() for x in tensors}.values())
 
 
-def matmul_peak(device: torch.device, rounds: int = 7, size: int = 1024) -> list[float]:
+def matmul_peak(
+    device: torch.device, rounds: int = 7, size: int = 1024, dtype: torch.dtype = torch.float32
+) -> list[float]:
     """GFLOP/s of square matrix products, one figure for each round.
 
     device: where.
     rounds: how often.
     size: rows of the matrices; four times as many on CUDA.
+    dtype: type of the numbers that are multiplied.
     """
     size = 4 * size if device.type == 'cuda' else size
-    a, b = torch.randn(2, size, size, device=device).unbind(0)
+    a, b = torch.randn(2, size, size, device=device, dtype=dtype).unbind(0)
     return [2 * size ** 3 / s / 1e9 for s in race({'product': lambda: a @ b}, rounds, device)['product']]
 
 
 def flops(stage: Stage) -> int:
     """Floating point operations of the matrix products of one training step.
 
-    stage: the training; one step is made.
+    stage: the training; one step is made, with compiled blocks as if they were not, for their products are not seen.
     """
-    with FlopCounterMode(display=False) as counter:
+    with torch.compiler.set_stance('force_eager'), FlopCounterMode(display=False) as counter:
         stage.train_step(0)
     return counter.get_total_flops()
 
@@ -448,13 +452,14 @@ def peak_memory(run: Callable[[], object], device: torch.device) -> int:
     return torch.cuda.max_memory_allocated(device)
 
 
-def flex(q: Tensor, k: Tensor, v: Tensor, step: int) -> Callable[[], Tensor]:
-    """Compiled flex attention with a mask by chunks.
+def flex(q: Tensor, k: Tensor, v: Tensor, step: int, compiled: bool = True) -> Callable[[], Tensor]:
+    """Flex attention with a mask by chunks.
 
     q: (b, heads, t, d) queries.
     k: keys, like the queries.
     v: values, like the queries.
     step: tokens of a chunk.
+    compiled: without it, it is slow and only good for a trial.
     """
     from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
@@ -462,8 +467,8 @@ def flex(q: Tensor, k: Tensor, v: Tensor, step: int) -> Callable[[], Tensor]:
         return column // step <= row // step
 
     mask = create_block_mask(seen, None, None, q.shape[2], q.shape[2], device=str(q.device))
-    compiled = torch.compile(flex_attention)
-    return lambda: compiled(q, k, v, block_mask=mask)
+    attention = torch.compile(flex_attention) if compiled else flex_attention
+    return partial(attention, q, k, v, block_mask=mask)
 
 
 def machine(device: torch.device) -> dict:
