@@ -181,7 +181,7 @@ def compare(ours: Outcome, theirs: Outcome, bounds: tuple[float, float, float]) 
     names = [name for name in theirs.logs if name.startswith(STEADY)]
     logs = max(abs(ours.logs[n] - theirs.logs[n]) / max(abs(theirs.logs[n]), 1e-12) for n in names)
     gradients = max(apart(ours.gradients[n], theirs.gradients[n]) for n in theirs.gradients)
-    angles = [1 - F.cosine_similarity(ours.ways[n], theirs.ways[n], dim=0).item() for n in theirs.ways]
+    angles = [max(0., 1 - F.cosine_similarity(ours.ways[n], theirs.ways[n], dim=0).item()) for n in theirs.ways]
     found = {'logs': logs, 'gradients': gradients, 'ways, 1 - cosine': max(angles)}
     return [Value(what, value, most) for (what, value), most in zip(found.items(), bounds)]
 

@@ -64,6 +64,8 @@ class Check:
     name: str
     run: Callable[[], Iterable[Value]]
     devices: tuple[str, ...] = ('cuda', 'cpu')
+    needs: float = 0.
+    "seconds; with less it is not begun on a device"
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,8 @@ def run_checks(part: str, checks: Iterable[Check], machine: Machine) -> Iterator
 def run_check(part: str, check: Check, machine: Machine) -> list[Row]:
     "The rows of one check: one for each value, or one that says why there is none."
     if machine.device.type not in check.devices:
-        return [without_value(part, check, LEFT_OUT, f'makes no sense on {machine.device.type}')]
-    if machine.left() <= 0:
+        return [without_value(part, check, LEFT_OUT, f'is for {" and ".join(check.devices)}')]
+    if machine.left() <= (0 if machine.dry else check.needs):
         return [without_value(part, check, LEFT_OUT, 'the time of this part is over')]
     began, values, problem = time.monotonic(), [], None
     try:

@@ -6,7 +6,7 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from cases import CPU, LAYOUT, STEPS, Sizes, apart, clip, head, network, on, seeded, sizes, stage, student
+from cases import CPU, LAYOUT, STEPS, Sizes, apart, clip, head, network, on, sizes, stage, student
 from checks import Check, Machine, Value
 from torch import Tensor
 
@@ -14,7 +14,7 @@ from asdvideo.bench import flex, race
 from asdvideo.cache import RingCache
 from asdvideo.causal import by_chunks
 from asdvideo.devices import autocast
-from asdvideo.discriminator import DiscriminatorHead, slope_exact, slope_finite, step_logit
+from asdvideo.discriminator import slope_exact, slope_finite, step_logit
 from asdvideo.rollout import Noise, rollout, rollout_many
 from asdvideo.schedule import Schedule
 
@@ -57,7 +57,8 @@ def videos(machine: Machine, precision: str) -> Iterator[Value]:
     for name in ('1', '1*', '4'):
         found = []
         for how in (on(machine.device, precision), on(CPU)):
-            net, told, noise = student(size).to(how.device), clip(size, how.device)[2], Noise(shape, 0, LAYOUT, how.device)
+            net, told = student(size).to(how.device), clip(size, how.device)[2]
+            noise = Noise(shape, 0, LAYOUT, how.device)
             with autocast(how):
                 found.append(rollout(net, noise, Schedule.parse(name, STEPS), told))
         yield Value(f'{name} steps', apart(*found), 3 * BOUNDS[precision])
@@ -119,7 +120,8 @@ def flexible(machine: Machine) -> Iterator[Value]:
     "Flex attention with a mask by chunks against the attention that is used; for comparison only."
     tokens, chunk, d = (64, 16, 16) if machine.dry else (2048, 128, 64)
     shape = (3, 2, 4, tokens, d)
-    q, k, v = torch.randn(shape, generator=torch.Generator().manual_seed(7)).to(machine.device, torch.bfloat16).unbind(0)
+    numbers = torch.randn(shape, generator=torch.Generator().manual_seed(7))
+    q, k, v = numbers.to(machine.device, torch.bfloat16).unbind(0)
     place = torch.arange(tokens, device=machine.device) // chunk
     mask = place[None, :] <= place[:, None]
     runs = {'sdpa': partial(F.scaled_dot_product_attention, q, k, v, mask)}

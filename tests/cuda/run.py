@@ -1,8 +1,8 @@
 """Everything that can only be seen on a CUDA device, in less than ten minutes: `make cuda`, or python tests/cuda/run.py
 
-It needs torch, diffusers and this repository, which need not be installed. It compares the device with the CPU, measures
-speed and memory, and writes data/results/cuda.json and a table beside it, cuda.md. With `--device cpu` everything runs
-once on small sizes, as a trial; `--device meta` looks at what must stay on its device."""
+It needs torch, diffusers, what else the package needs, and this repository, which need not be installed. It compares
+the device with the CPU, measures speed and memory, and writes data/results/cuda.json and a table beside it, cuda.md.
+With `--device cpu` everything runs once on small sizes, as a trial; `--device meta` looks at what must stay there."""
 from __future__ import annotations
 
 import argparse
@@ -28,7 +28,7 @@ from table import markdown, one_line
 
 PARTS = ('steps', 'passes', 'wan', 'split', 'speed', 'large', 'memory', 'compiled')
 "each is a file beside this one"
-GRACE = 20.
+GRACE = 60.
 "seconds that a part may take beyond its time before it is ended"
 
 
@@ -60,6 +60,9 @@ def checks_of(part: str, machine: Machine) -> list[Check]:
 
 def part_here(part: str, device: torch.device, seconds: float) -> Iterator[Row]:
     "Run a part in this process."
+    from asdvideo.devices import runtime
+
+    runtime(device)         # fp32 is fp32, also in convolutions
     machine = Machine(device, time.monotonic() + seconds)
     yield from run_checks(part, checks_of(part, machine), machine)
 
@@ -73,7 +76,7 @@ def part_apart(part: str, device: torch.device, seconds: float) -> Iterator[Row]
             done = subprocess.run([sys.executable, __file__, *words], timeout=seconds + GRACE)
             problem = f'its process ended with {done.returncode}' if done.returncode else ''
         except subprocess.TimeoutExpired:
-            problem = f'it was ended after {seconds + GRACE:.0f} seconds'
+            problem = f'it was ended after {seconds + GRACE:.0f} seconds; give it more --minutes, if it does not hang'
         for line in file.read_text().splitlines() if file.exists() else ():
             yield Row(**json.loads(line))
         if problem:

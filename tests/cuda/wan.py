@@ -7,6 +7,7 @@ from functools import cache, partial
 import torch
 from cases import CPU, STEPS, Outcome, apart, compare, on, outcome
 from checks import Check, Machine, Value
+from steps import BOUNDS, at_home
 from torch import Tensor
 
 from asdvideo.cache import RingCache
@@ -22,7 +23,6 @@ from asdvideo.wan.model import TINY, CausalWan, WanCache, random_wan
 from asdvideo.wan.training import KINDS, WanSettings, wan_stage
 
 PASSES = {'fp32': 1e-4, 'bf16': .05}
-BOUNDS = {'fp32': (1e-2, 1e-2, 1e-2), 'bf16': (.1, .2, .3)}
 LAYOUT = CausalLayout(2)
 SHAPE = WanSettings(frames=4, chunk=2, rows=8, cols=8)
 
@@ -102,4 +102,7 @@ def checks(machine: Machine) -> list[Check]:
     found += [
         Check(f'{kind}, {precision}', partial(step, machine, kind, precision)) for kind in KINDS for precision in BOUNDS
     ]
-    return [*found, Check('dmd, compiled', partial(step, machine, 'dmd', 'fp32', True))]
+    for kind in KINDS:
+        make = partial(tiny, kind, on(machine.device))
+        found.append(Check(f'{kind} stays at home', partial(at_home, machine.device, make), ('cuda', 'meta')))
+    return [*found, Check('dmd, compiled', partial(step, machine, 'dmd', 'fp32', True), needs=40)]
