@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from house import ROOT
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from house import ROOT
 
 FOLDER = ROOT/'tests'/'cuda'
 sys.path.append(str(FOLDER))
@@ -25,6 +26,7 @@ from waits import Watch
 
 from asdvideo.bench import flops
 from asdvideo.devices import Runtime, compile_blocks, runtime
+from asdvideo.settings import changed
 from asdvideo.training import Learner, LearnerSettings
 from asdvideo.verify.cases import small, tiny_stage
 
@@ -121,15 +123,14 @@ def right() -> Outcome:
 def test_other_draws_are_noticed(right: Outcome) -> None:
     "A step that draws other numbers is out of all bounds, in fp32 and in bf16."
     other = stage('asd', SMALL, on(CPU))
-    other.block_stream = lambda index, *names: torch.Generator().manual_seed(index)
+    other.settings = changed(other.settings, seed=1)
     for bounds in BOUNDS.values():
         assert {value.verdict for value in compare(outcome(other), right, bounds)} >= {FAILED}
 
 
 def test_a_wrong_penalty_is_noticed(right: Outcome) -> None:
     other = stage('asd', SMALL, on(CPU))
-    slopes = other.slopes
-    other.slopes = lambda *args: 1.3 * slopes(*args)
+    other.settings = changed(other.settings, gamma=1.5 * other.settings.gamma)
     verdicts = [value.verdict for value in compare(outcome(other), right, BOUNDS['bf16'])]
     assert FAILED in verdicts
 
