@@ -22,7 +22,7 @@ def compiled_step(machine: Machine, name: str) -> Iterator[Value]:
 
 def checks(machine: Machine) -> list[Check]:
     "All checks of this part. A judge has no blocks."
-    names = ['teacher', 'asd'] if machine.dry else [name for name in STAGES if name != 'judge']
+    names = ['teacher', 'dmd'] if machine.dry else [name for name in STAGES if name != 'judge']
     needs = {'dmd': 60., 'asd': 60.}
     return [
         Check(f'{name}, compiled', partial(compiled_step, machine, name), needs=needs.get(name, 20.)) for name in names
