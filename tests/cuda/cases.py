@@ -1,6 +1,7 @@
 "Networks, worlds and trainings that the checks share. Equal arguments make equal weights on every machine."
 from __future__ import annotations
 
+import math
 import tempfile
 from dataclasses import dataclass
 from functools import cache
@@ -179,7 +180,7 @@ STEADY = ('loss', 'dmd', 'norm', 'slopes')
 def compare(ours: Outcome, theirs: Outcome, bounds: tuple[float, float, float]) -> list[Value]:
     "How far two outcomes are apart: logs, gradients, and the directions in which the weights went."
     names = [name for name in theirs.logs if name.startswith(STEADY)]
-    logs = max(abs(ours.logs[n] - theirs.logs[n]) / max(abs(theirs.logs[n]), 1e-12) for n in names)
+    logs = max(abs(ours.logs.get(n, math.inf) - theirs.logs[n]) / max(abs(theirs.logs[n]), 1e-12) for n in names)
     gradients = max(apart(ours.gradients[n], theirs.gradients[n]) for n in theirs.gradients)
     angles = [max(0., 1 - F.cosine_similarity(ours.ways[n], theirs.ways[n], dim=0).item()) for n in theirs.ways]
     found = {'logs': logs, 'gradients': gradients, 'ways, 1 - cosine': max(angles)}
