@@ -993,6 +993,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                   'asdvideo.tracker.motion': ('tracker.html#motion', 'asdvideo/tracker.py')},
             'asdvideo.training': { 'asdvideo.training.Learner': ('training.html#learner', 'asdvideo/training.py'),
                                    'asdvideo.training.Learner.__init__': ('training.html#learner.__init__', 'asdvideo/training.py'),
+                                   'asdvideo.training.Learner.follow': ('training.html#learner.follow', 'asdvideo/training.py'),
                                    'asdvideo.training.Learner.like': ('training.html#learner.like', 'asdvideo/training.py'),
                                    'asdvideo.training.Learner.load': ('training.html#learner.load', 'asdvideo/training.py'),
                                    'asdvideo.training.Learner.params': ('training.html#learner.params', 'asdvideo/training.py'),

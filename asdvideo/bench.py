@@ -142,7 +142,7 @@ def ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
     """
     return [a / b for a, b in zip(above, below)]
 
-# %% ../nbs/47a_bench.ipynb #0953cb82
+# %% ../nbs/47a_bench.ipynb #1b5a84b8
 SAMPLED = ('1', '1*', '2', '2*', '4')
 TEACHER_STEPS = 32
 PARTS = ('sampling', 'stream', 'cache', 'wan', 'attention', 'training', 'worlds', 'changes')
@@ -339,7 +339,8 @@ class Bench:
         rounds, stages = self.settings.slow_rounds, self.stages()
         work = {name: flops(partial(stage.train_step, 0)) for name, stage in stages.items()}
         memory = {name: peak_bytes(partial(stage.train_step, 1), self.device) for name, stage in stages.items()}
-        runs: dict[str, Callable[[], object]] = {'peak': matmul(self.device)}
+        dtype = torch.bfloat16 if self.how.precision == 'bf16' else torch.float32
+        runs: dict[str, Callable[[], object]] = {'peak': matmul(self.device, dtype)}
         for name, stage in stages.items():
             runs[name] = partial(next, map(stage.train_step, count(2)))
         seconds = self.race(runs, rounds)
@@ -402,7 +403,7 @@ class Bench:
         for name in self.settings.parts:
             yield from parts[name]()
 
-# %% ../nbs/47a_bench.ipynb #16a17eff
+# %% ../nbs/47a_bench.ipynb #1053be35
 class Recorder(Denoiser):
     """A causal denoiser that remembers every pass it is asked for, so that the passes can be made again, alone.
 
@@ -530,22 +531,24 @@ def live_bytes() -> int:
 MATMUL_WORK = 2 * 1024 ** 3
 
 
-def matmul(device: torch.device) -> Callable[[], Tensor]:
+def matmul(device: torch.device, dtype: torch.dtype = torch.float32) -> Callable[[], Tensor]:
     """A function that multiplies two square matrices: `MATMUL_WORK` operations, 64 times as many on CUDA.
 
     device: where.
+    dtype: of the matrices.
     """
     size = 4096 if device.type == 'cuda' else 1024
-    a, b = torch.randn(2, size, size, device=device).unbind(0)
+    a, b = torch.randn(2, size, size, device=device, dtype=dtype).unbind(0)
     return partial(torch.matmul, a, b)
 
 
 def flops(run: Callable[[], object]) -> int:
     """Floating point operations of the matrix products of a function, those of attention among them.
 
-    run: the function; it is called once.
+    run: the function; it is called once, with compiled blocks as if they were not, for their products are not seen.
     """
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+    eager = torch.compiler.set_stance('force_eager')
+    with eager, sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         run()
     return counter.get_total_flops()
 
@@ -563,13 +566,14 @@ def peak_bytes(run: Callable[[], object], device: torch.device) -> int:
     return meter.peak
 
 
-def flex(q: Tensor, k: Tensor, v: Tensor, step: int) -> Callable[[], Tensor]:
-    """Compiled flex attention with a mask by chunks.
+def flex(q: Tensor, k: Tensor, v: Tensor, step: int, compiled: bool = True) -> Callable[[], Tensor]:
+    """Flex attention with a mask by chunks.
 
     q: (b, heads, t, d) queries.
     k: keys, like the queries.
     v: values, like the queries.
     step: tokens of a chunk.
+    compiled: without it, it is slow and only good for a trial.
     """
     from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
@@ -577,8 +581,8 @@ def flex(q: Tensor, k: Tensor, v: Tensor, step: int) -> Callable[[], Tensor]:
         return column // step <= row // step
 
     mask = create_block_mask(seen, None, None, q.shape[2], q.shape[2], device=str(q.device))
-    compiled = torch.compile(flex_attention)
-    return lambda: compiled(q, k, v, block_mask=mask)
+    attention = torch.compile(flex_attention) if compiled else flex_attention
+    return partial(attention, q, k, v, block_mask=mask)
 
 
 def machine(device: torch.device) -> dict:

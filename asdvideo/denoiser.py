@@ -90,7 +90,7 @@ def join_conditions(conditions: Sequence[Condition], members: int = 1) -> Condit
     names = [f.name for f in fields(Condition) if getattr(conditions[0], f.name) is not None]
     return Condition(**{name: cat_rows([getattr(c, name) for c in conditions], members) for name in names})
 
-# %% ../nbs/12_denoiser.ipynb #6d3ef097
+# %% ../nbs/12_denoiser.ipynb #f2d463ab
 @dataclass(frozen=True)
 class CausalLayout:
     """Which frames a frame may see.
@@ -158,7 +158,7 @@ class CausalLayout:
         Returns (2f, 2f) of booleans. Source: Self-Forcing, Causal-Forcing.
         """
         require(self.causal, 'teacher forcing with a bidirectional model', 'a causal one', 'Convert it with `causal`.')
-        seen, own = self.mask(frames, device), _own_chunk(self, frames, device)
+        seen, own = self.mask(frames, device), _own_chunk(self, frames, str(device))
         clean = torch.cat([seen, torch.zeros_like(seen)], 1)
         return torch.cat([clean, torch.cat([seen & ~own, own], 1)])
 
@@ -169,10 +169,12 @@ def _chunk_ends(layout: CausalLayout, frames: int) -> Tensor:
     return sizes.cumsum(0).repeat_interleave(sizes)
 
 
-def _own_chunk(layout: CausalLayout, frames: int, device: torch.device | str) -> Tensor:
-    "Whether two frames belong to one chunk: (f, f)."
-    end = _chunk_ends(layout, frames).to(device)
-    return end[:, None] == end[None, :]
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def _own_chunk(layout: CausalLayout, frames: int, device: str) -> Tensor:
+    "Whether two frames belong to one chunk: (f, f); made once for each layout, length and device."
+    end = _chunk_ends(layout, frames)
+    return (end[:, None] == end[None, :]).to(device)
 
 
 @lru_cache(maxsize=64)

@@ -16,7 +16,7 @@ from torch import nn
 
 from .errors import check_choice, require
 
-# %% ../nbs/63_devices.ipynb #dfe8e9e9
+# %% ../nbs/63_devices.ipynb #3696e77b
 def pick_device(name: str | torch.device | None = None) -> torch.device:
     """The device to run on.
 
@@ -61,13 +61,15 @@ def runtime(device: str | torch.device | None = None, fast: bool = False) -> Run
     """How to run on a device.
 
     device: see `pick_device`.
-    fast: compile, and use bf16 where the processor multiplies it faster; also switches TF32 on for CUDA.
+    fast: compile, and use bf16 where the processor multiplies it faster; on CUDA it also switches TF32 on, which is off
+        without it, in convolutions, too.
     """
     place = pick_device(device)
+    if place.type == 'cuda':
+        torch.set_float32_matmul_precision('high' if fast else 'highest')
+        torch.backends.cudnn.allow_tf32 = fast
     if not fast:
         return Runtime(place)
-    if place.type == 'cuda':
-        torch.set_float32_matmul_precision('high')
     return Runtime(place, 'bf16' if fast_bf16(place) else 'fp32', can_compile(place))
 
 

@@ -44,7 +44,7 @@ def load_digits(part: str = 'train') -> tuple[Tensor, Tensor]:
         images, digits = file['images'][mine], file['labels'][mine]
     return torch.tensor(images) / 255, torch.tensor(digits).long()
 
-# %% ../nbs/11_digits.ipynb #cf249267
+# %% ../nbs/11_digits.ipynb #29d5705a
 DIRECTIONS = ('right', 'left', 'up', 'down')
 HEADINGS = torch.tensor([[0., 1.], [0., -1.], [-1., 0.], [1., 0.]])     # y, x of each direction
 OPEN = -1
@@ -196,13 +196,13 @@ class SteeredDigits(World):
         tracks = [self.track(draws.rows, generator) for generator in draws.streams]
         video = torch.cat([self.render(track) for track in tracks])
         labels = torch.cat([torch.stack([track.digit, track.direction], -1) for track in tracks])
-        return video.to(draws.device), Condition(labels=labels.to(draws.device))
+        return video.to(draws.device, non_blocking=True), Condition(labels=labels).to(draws.device)
 
     def conditions(self, draws: Draws) -> Condition:
         "See `World.conditions`; nothing is rendered."
         tracks = [self.track(draws.rows, generator) for generator in draws.streams]
         labels = torch.cat([torch.stack([track.digit, track.direction], -1) for track in tracks])
-        return self.hide(Condition(labels=labels.to(draws.device)), draws)
+        return self.hide(Condition(labels=labels).to(draws.device), draws)
 
     def hide(self, condition: Condition, draws: Draws) -> Condition:
         """Leave labels open.

@@ -80,7 +80,7 @@ class WithHistory(Denoiser):
         "See `Denoiser.forward`."
         return self.model(xt, sigma, condition, clean=self.clean)
 
-# %% ../nbs/20_initialisation.ipynb #c484d871
+# %% ../nbs/20_initialisation.ipynb #a4597097
 def ode_loss(
     model: Denoiser,
     path: Tensor,
@@ -102,11 +102,11 @@ def ode_loss(
     check_shape('path', path, *index.shape[:1], len(levels) + 1, index.shape[1], 'c', 'h', 'w')
     videos, frames = (torch.arange(size, device=path.device) for size in index.shape)
     xt = path[videos[:, None], index, frames[None]]
-    sigma = torch.tensor([*levels, 0.], device=path.device)[index]
+    sigma = torch.tensor([*levels, 0.]).to(path.device, non_blocking=True)[index]
     x0 = x0_from_velocity(xt, model(xt, sigma, condition, clean=clean).float(), sigma)
     return (x0 - path[:, -1]).square().flatten(1).mean(1)
 
-# %% ../nbs/20_initialisation.ipynb #d6b45a3d
+# %% ../nbs/20_initialisation.ipynb #e597d6fa
 @dataclass(frozen=True)
 class PathSettings(Settings):
     "How paths are recorded."
@@ -198,18 +198,18 @@ class Paths:
         index: (b,) numbers of paths.
         device: where to put them.
         """
-        found = {name: tensor[index].to(device) for name, tensor in self.tensors.items()}
+        found = {name: tensor[index].to(device, non_blocking=True) for name, tensor in self.tensors.items()}
         return found['path'].float(), found['clean'].float(), Condition(labels=found.get('labels'))
 
     def sample(self, draws: Draws) -> tuple[Tensor, Tensor, Condition]:
         "Random paths for training, see `at`."
-        return self.at(draws.integers(self.count - self.held).cpu(), draws.device)
+        return self.at(draws.on('cpu').integers(self.count - self.held), draws.device)
 
     def held_out(self) -> tuple[Tensor, Tensor, Condition]:
         "The paths that training never sees, see `at`."
         return self.at(torch.arange(self.count - self.held, self.count))
 
-# %% ../nbs/20_initialisation.ipynb #03f9b176
+# %% ../nbs/20_initialisation.ipynb #6bd277e5
 @dataclass(frozen=True)
 class InitialisationSettings(StageSettings):
     "Settings of the regression on paths."
@@ -251,8 +251,8 @@ class InitialisationStage(Stage):
         sizes, levels = torch.tensor(self.student.model.layout.sizes(frames)), self.step_list.count
         if self.clean_history:
             return draws.integers(levels, 1).expand(-1, frames)
-        index = draws.integers(levels + 1, len(sizes))
-        return index.repeat_interleave(sizes.to(index.device), 1)
+        index = draws.on('cpu').integers(levels + 1, len(sizes))
+        return index.repeat_interleave(sizes, 1).to(draws.device, non_blocking=True)
 
     def loss(self, model: Denoiser, found: tuple[Tensor, Tensor, Condition], draws: Draws) -> Tensor:
         """The loss of each of some paths, (b,).

@@ -81,7 +81,7 @@ class Judge(nn.Module):
         psi = self.psi(x.flatten(1))
         return Seen(*(y.unflatten(0, video.shape[:2]) for y in (psi, self.logits(F.relu(psi)))))
 
-# %% ../nbs/30_judge.ipynb #c0bb5c4a
+# %% ../nbs/30_judge.ipynb #057dff27
 def bend(frames: Tensor, u: Tensor, amount: float) -> Tensor:
     """Frames that are turned, stretched and sheared a little, each in its own way.
 
@@ -119,7 +119,8 @@ def frames_to_judge(world: SteeredDigits, draws: Draws, blends: float, blended: 
         blend = strength * (blend + 1) - 1
         videos.append(torch.where(nothing[:, None, None, None, None], blend, video))
         digits.append(torch.where(nothing[:, None], NOTHING, track.digit))
-    return torch.cat(videos).to(draws.device), torch.cat(digits).to(draws.device)
+    video, digit = torch.cat(videos), torch.cat(digits)
+    return video.to(draws.device, non_blocking=True), digit.to(draws.device, non_blocking=True)
 
 # %% ../nbs/30_judge.ipynb #fb7ef9bd
 @dataclass(frozen=True)

@@ -164,7 +164,7 @@ def rollout(
     """
     return torch.cat(list(rollout_chunks(model, noise, schedule, condition, grad, mode, callback, cache, jumps)), 1)
 
-# %% ../nbs/19_rollout.ipynb #b3d785a2
+# %% ../nbs/19_rollout.ipynb #fc787133
 def keep_groups(batch: Tensor, groups: int, kept: Sequence[int], members: int = 1) -> Tensor:
     """Some groups of a batch that is made of equal groups, see `cat_rows`.
 
@@ -174,7 +174,8 @@ def keep_groups(batch: Tensor, groups: int, kept: Sequence[int], members: int = 
     members: of the ensemble that the batch is for.
     Returns (members * kept * b, ...).
     """
-    return batch.unflatten(0, (members, groups, -1))[:, list(kept)].flatten(0, 2)
+    found = batch.unflatten(0, (members, groups, -1))
+    return torch.stack([found[:, group] for group in kept], 1).flatten(0, 2)
 
 
 def group_levels(levels: Sequence[float], shape: Sequence[int], members: int, device: torch.device) -> Tensor:
@@ -186,8 +187,8 @@ def group_levels(levels: Sequence[float], shape: Sequence[int], members: int, de
     device: of the result.
     Returns (members * groups * b, frames).
     """
-    level = torch.tensor(levels, device=device)[None, :, None, None]
-    return level.expand(members, -1, shape[0] // members, shape[1]).flatten(0, 2)
+    size = members, shape[0] // members, shape[1]
+    return torch.stack([torch.full(size, level, device=device) for level in levels], 1).flatten(0, 2)
 
 
 @torch.no_grad()

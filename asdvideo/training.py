@@ -107,7 +107,7 @@ class Muon(torch.optim.Optimizer):
         update = orthogonalize(p.grad.lerp(mean, group['momentum']))
         p.add_(update, alpha=-group['lr'] * .2 * max(p.shape) ** .5)
 
-# %% ../nbs/65_training.ipynb #c0487d28
+# %% ../nbs/65_training.ipynb #e08fd977
 def lr_factor(step: int, steps: int, warmup: int = 0, decay: float = 0, since: int = 0) -> float:
     """The factor of the learning rate: rise, plateau, fall.
 
@@ -206,8 +206,21 @@ class Learner:
                 group['lr'] = settings.lr * factor
             optimizer.step()
         if self.average is not None:
-            self.average.update_parameters(self.model)
+            self.follow(self.average)
         return norm
+
+    @torch.no_grad()
+    def follow(self, average: AveragedModel) -> None:
+        """Move the running average towards the network, as `AveragedModel` would, which waits for the device.
+
+        average: of the network; its count of updates stays on the CPU.
+        """
+        if average.n_averaged == 0:
+            average.module.load_state_dict(self.model.state_dict())
+        else:
+            ours, theirs = list(average.module.parameters()), list(self.model.parameters())
+            average.multi_avg_fn(ours, theirs, average.n_averaged)
+        average.n_averaged += 1
 
     def state(self) -> dict:
         "Everything that the next step depends on."

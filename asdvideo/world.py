@@ -15,7 +15,7 @@ from .denoiser import Condition
 from .errors import check_shape, require
 from .randomness import Draws
 
-# %% ../nbs/10_world.ipynb #546fbf9a
+# %% ../nbs/10_world.ipynb #fd2c19cc
 class World:
     """Where videos come from, and what one can ask for.
 
@@ -74,11 +74,11 @@ class Clips(World):
     def sample(self, draws: Draws) -> tuple[Tensor, Condition]:
         "See `World.sample`."
         index = draws.on('cpu').integers(len(self.video))
-        video = self.video[index].to(draws.device)
+        video = self.video[index].to(draws.device, non_blocking=True)
         if self.labels_of is None:
             return video, Condition()
         labels = self.labels_of[index][:, None].expand(-1, self.shape[0], -1)
-        return video, Condition(labels=labels.to(draws.device))
+        return video, Condition(labels=labels).to(draws.device)
 
     def hide(self, condition: Condition, draws: Draws) -> Condition:
         "See `World.hide`."

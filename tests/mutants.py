@@ -513,7 +513,7 @@ def _randomness_and_training() -> dict[str, Mutant]:
         'the mean over members is not undone': Mutant('training:clip_gradients', 'scale = members *', 'scale ='),
         'nothing is clipped': Mutant(f'{learner}.step', 'settings.clip, self', '1e9, self'),
         'the learning rate is constant': Mutant(f'{learner}.step', 'settings.lr * factor', 'settings.lr'),
-        'nothing is averaged': Mutant(f'{learner}.step', 'self.average.update_parameters(self.model)', 'pass'),
+        'nothing is averaged': Mutant(f'{learner}.step', 'self.follow(self.average)', 'pass'),
         'the average is of another decay':
             Mutant(f'{learner}.__init__', 'get_ema_multi_avg_fn(settings.average)', 'get_ema_multi_avg_fn(.5)'),
         'AdamW for all': Mutant(f'{learner}.__init__', 'settings.muon and', 'False and'),

@@ -261,7 +261,7 @@ def wan_stage(
         head = wan_head(net, step_list.count)
     return AsdStage(settings, student, teacher, fake_score, head, world, step_list, **shared)
 
-# %% ../../nbs/52_wan_training.ipynb #63fbbd94
+# %% ../../nbs/52_wan_training.ipynb #e8ed47aa
 @dataclass(frozen=True)
 class PathSettings(Settings):
     "How paths of the teacher are made."
@@ -424,7 +424,8 @@ class OdeStage(Stage):
         level = level.repeat_interleave(sizes, 1)
         xt = points[torch.arange(len(points))[:, None], level, torch.arange(points.shape[2])[None]]
         sigma, device = torch.tensor(self.step_list.levels)[level], self.runtime.device
-        return xt.to(device), sigma.to(device), points[:, -1].to(device), condition.to(device)
+        xt, sigma, x0 = (x.to(device, non_blocking=True) for x in (xt, sigma, points[:, -1]))
+        return xt, sigma, x0, condition.to(device)
 
     def gradients(self, draws: Draws) -> Logs:
         "Guess the end from every chunk's level; compare; go back."
