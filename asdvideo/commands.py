@@ -234,7 +234,7 @@ class Export(Command):
             print(f'Wrote {export_page(sampler.net, sampler.step_list, self.out, sampler.name)}.')
         return 0
 
-# %% ../nbs/49a_commands.ipynb #8a9f5d69
+# %% ../nbs/49a_commands.ipynb #f66fbb54
 Flat = tyro.conf.arg(name='')
 
 
@@ -254,7 +254,7 @@ def with_clips(recipe: Recipe, clips: str | None, cut: CutSettings, home: Home) 
         print(f'Skipped {name}: {reason}')
     names = '; '.join(f'{kind}: {", ".join(own)}' for kind, own in zip(world.kinds, world.names))
     films = world.films - len(world.skipped)
-    print(f'{films} films, {len(world.pixels)} clips for training, labels: {names or "none"}.')
+    print(f'Films: {films}, clips for training: {len(world.pixels)}, labels: {names or "none"}.')
     return recipe
 
 
