@@ -249,7 +249,7 @@ class Export(Command):
             print(f'Wrote {export_page(sampler.endless, sampler.step_list, self.out, sampler.name)}.')
         return 0
 
-# %% ../nbs/49a_commands.ipynb #49f01c2e
+# %% ../nbs/49a_commands.ipynb #db630ef5
 def with_clips(recipe: Recipe, clips: str | None, cut: CutSettings, home: Home) -> Recipe:
     """The recipe for your own films, if there are any; which films had to be skipped is said.
 
@@ -266,7 +266,7 @@ def with_clips(recipe: Recipe, clips: str | None, cut: CutSettings, home: Home) 
         print(f'Skipped {name}: {reason}')
     names = '; '.join(f'{kind}: {", ".join(own)}' for kind, own in zip(world.kinds, world.names))
     films = world.films - len(world.skipped)
-    print(f'{films} films, {len(world.pixels)} clips for training, labels: {names or "none"}.')
+    print(f'Films: {films}, clips for training: {len(world.pixels)}, labels: {names or "none"}.')
     return recipe
 
 

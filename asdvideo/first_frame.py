@@ -142,7 +142,7 @@ def seen_jump(starred: Tensor, even: Tensor, border: int) -> dict[str, list[floa
         found[name] = plain(list(interval(difference / without[name].mean().clamp(min=1e-9))))
     return found
 
-# %% ../nbs/43a_first_frame.ipynb #09c6bff4
+# %% ../nbs/43a_first_frame.ipynb #b827b039
 WORLDS: dict[str, dict[str, Any]] = {'as trained': {}, 'more turns': {'turn': 1.}, 'scene cuts': {'cut': .5}}
 
 
@@ -221,7 +221,7 @@ def draw_laboratory(found: dict, measure: str = 'frechet') -> Figure:
     fig, (left, right) = plt.subplots(1, 2, figsize=(8, 2.8), layout='constrained', dpi=80)
     for kind, table in found['alike'].items():
         left.plot(range(1, len(table) + 1), [row[0] for row in table], '-o', ms=3, label=kind)
-    left.set(xlabel='chunk', ylabel='first guess and last', ylim=(min(0, left.get_ylim()[0]), 1.02))
+    left.set(xlabel='chunk', ylabel='first guess and last', xticks=range(1, len(table) + 1))
     left.legend(fontsize=7)
     rows = found['report']
     lines = {'search': found['search'], 'report': rows, 'front': [row for row in rows if row['front']]}

@@ -109,7 +109,7 @@ def test_the_teacher_beside_real_clips(home):
     assert torch.equal(beside.phi, again.phi) and len(beside.phi) == RECIPE.clips
     row = kept_row('teacher', TEACHER_STEPS, 'digit', real, RECIPE, home, beside)
     assert row['to_teacher']['frechet'] < row['frechet'], 'a teacher is nearer to itself than to digits'
-    assert row['to_teacher'].keys() >= {'frechet', 'density', 'coverage', 'tv_turn'}
+    assert row['to_teacher'].keys() >= {'frechet', 'density', 'coverage', 'tv_place'}
     assert kept_row('teacher', TEACHER_STEPS, 'digit', real, RECIPE, home) == row, 'it says more than is asked for'
     publish(network(7), home.network('teacher'))
     other = teacher_reference('digit', real, RECIPE, home)
