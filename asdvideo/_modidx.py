@@ -132,8 +132,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                    'asdvideo.commands.Plan.run': ('commands.html#plan.run', 'asdvideo/commands.py'),
                                    'asdvideo.commands.Play': ('commands.html#play', 'asdvideo/commands.py'),
                                    'asdvideo.commands.Play.run': ('commands.html#play.run', 'asdvideo/commands.py'),
-                                   'asdvideo.commands.Report': ('commands.html#report', 'asdvideo/commands.py'),
-                                   'asdvideo.commands.Report.run': ('commands.html#report.run', 'asdvideo/commands.py'),
                                    'asdvideo.commands.Reproduce': ('commands.html#reproduce', 'asdvideo/commands.py'),
                                    'asdvideo.commands.Reproduce.home': ('commands.html#reproduce.home', 'asdvideo/commands.py'),
                                    'asdvideo.commands.Reproduce.outputs': ('commands.html#reproduce.outputs', 'asdvideo/commands.py'),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ['COMMANDS', 'MEMORY', 'overview', 'split_words', 'no_such_command', 'limits', 'settings_rule', 'number', 'number_rule',
            'one_line', 'parse', 'say', 'execute', 'main']
 
-# %% ../nbs/49_command_line.ipynb #b13bd943
+# %% ../nbs/49_command_line.ipynb #f7c3abb9
 COMMANDS = {
     'sample': 'Write videos with a student, or with the teacher.',
     'gallery': 'Write films of teacher and students, side by side, from the same noise.',
@@ -37,7 +37,6 @@ COMMANDS = {
     'train asd': 'Distil a student by distribution matching and adversarial self-distillation.',
     'evaluate': 'Measure a network on the steered digits.',
     'reproduce': 'Train everything from nothing and measure it; an unfinished run goes on where it stopped.',
-    'report': 'Show the stored results as tables.',
     'toy': 'Distil in a world whose law is known, and measure every step count exactly.',
     'campaign': 'Run every comparison of the exact worlds that is not finished yet.',
     'verify': 'Check every identity that the method rests on.',

@@ -36,8 +36,8 @@ from .training import StageSettings
 # %% auto #0
 __all__ = ['DEVICE', 'WEIGHTS', 'STEPS', 'JSON', 'WISHES', 'PARTS', 'Flat', 'KINDS', 'Command', 'files', 'show', 'usual_steps',
            'file_of', 'Sample', 'Gallery', 'Play', 'Bench', 'Export', 'Train', 'TrainJudge', 'TrainTeacher',
-           'TrainCausal', 'TrainPaths', 'TrainInit', 'TrainDmd', 'TrainAsd', 'Reproduce', 'Evaluate', 'Report', 'Toy',
-           'Campaign', 'Verify', 'Plan', 'Embed']
+           'TrainCausal', 'TrainPaths', 'TrainInit', 'TrainDmd', 'TrainAsd', 'Reproduce', 'Evaluate', 'Toy', 'Campaign',
+           'Verify', 'Plan', 'Embed']
 
 # %% ../nbs/49a_commands.ipynb #15188828
 DEVICE = 'cuda, cuda:1, mps or cpu; None: the best there is'
@@ -343,7 +343,7 @@ class Reproduce(Command):
         print(f'Wrote {path}.')
         return 0
 
-# %% ../nbs/49a_commands.ipynb #50991826
+# %% ../nbs/49a_commands.ipynb #43fa16f8
 @dataclass(frozen=True)
 class Evaluate(Command):
     "Measure a network on the steered digits."
@@ -369,20 +369,6 @@ class Evaluate(Command):
         text = '\n'.join(f'{name:16} {value}' for name, value in numbers.items())
         facts = {'network': sampler.name, 'steps': str(steps), 'block': self.block, 'videos': self.videos}
         show({**facts, **numbers, 'provenance': provenance(seed=self.seed)}, text, self.json)
-        return 0
-
-
-@dataclass(frozen=True)
-class Report(Command):
-    "Show the stored results as tables."
-
-    folder: str | None = setting(None, 'of the results; None: those that are shipped')
-
-    def run(self) -> int:
-        "See `Command.run`."
-        from asdvideo.results import report
-
-        print(report(self.folder))
         return 0
 
 
@@ -525,7 +511,7 @@ class Embed(Command):
         print(f'{len(prompts)} prompts: wrote {embed_prompts(pipeline.embed, prompts, self.out)}.')
         return 0
 
-# %% ../nbs/49a_commands.ipynb #7fe8cbb8
+# %% ../nbs/49a_commands.ipynb #af06b4aa
 KINDS: dict[str, type[Command]] = {
     'sample': Sample,
     'gallery': Gallery,
@@ -539,7 +525,6 @@ KINDS: dict[str, type[Command]] = {
     'train asd': TrainAsd,
     'evaluate': Evaluate,
     'reproduce': Reproduce,
-    'report': Report,
     'toy': Toy,
     'campaign': Campaign,
     'verify': Verify,

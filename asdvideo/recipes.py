@@ -44,7 +44,7 @@ __all__ = ['ADAM', 'FAKE', 'FULL', 'CHAIN', 'STUDENTS', 'GateSettings', 'Recipe'
            'evaluate', 'floor', 'plain', 'kept_row', 'gate', 'check_gate', 'evaluate_all', 'steps_of', 'reproduce',
            'earlier', 'paired_clips']
 
-# %% ../nbs/42_recipes.ipynb #84d20059
+# %% ../nbs/42_recipes.ipynb #b6f7bab0
 @dataclass(frozen=True)
 class GateSettings(Settings):
     "What a teacher must reach before students are trained on it."
@@ -71,10 +71,10 @@ class Recipe(Settings):
     judge: JudgeSettings = setting(JudgeSettings(), "the judge's training")
     teacher: TeacherSettings = setting(
         TeacherSettings(
-            steps=24_000,
+            steps=16_000,
             batch=64,
             block=64,
-            learner=LearnerSettings(lr=5e-3, muon=True, beta1=.9, average=.999, warmup=300, decay=.6),
+            learner=LearnerSettings(lr=5e-3, muon=True, beta1=.9, average=.999, warmup=300, decay=.4),
         ),
         "the teacher's training",
     )
