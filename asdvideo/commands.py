@@ -231,6 +231,7 @@ class Train(Command):
     name: str | None = setting(None, 'of the training, for example told, or asd-1 for another seed; None: the plain')
     folder: str | None = setting(None, 'for everything; None: runs/ and data/ of a checkout, else runs/')
     restart: bool = setting(False, 'forget an unfinished training and begin again')
+    save_seconds: float = setting(120., 'between two saves of an unfinished training')
     fast: bool = setting(False, 'compile, and use bf16 where the processor is faster with it')
     device: str | None = setting(None, DEVICE)
 
@@ -250,7 +251,8 @@ class Train(Command):
         own: dict[str, Any] = {self.kind: self.stage}
         name, recipe = self.name or self.kind, replace(FULL, **own)
         require(known(name)[0].kind == self.kind, f'name={name}', f'a training of the kind {self.kind}')
-        for path in train(name, recipe, self.home(), self.device, self.fast, self.restart):
+        how: dict[str, Any] = {'restart': self.restart, 'save_seconds': self.save_seconds}
+        for path in train(name, recipe, self.home(), self.device, self.fast, **how):
             print(f'Wrote {path}.')
         return 0
 

@@ -23,7 +23,7 @@ from .randomness import Draws, stream
 from .schedule import StepList
 from .settings import Settings, setting
 from .teacher import Guided
-from .training import LearnerSettings, Logs, Stage, StageSettings
+from .training import LearnerSettings, Logs, Stage, StageSettings, stop_signals, stopped
 from .world import World
 
 # %% auto #0
@@ -142,12 +142,15 @@ def record_paths(
     origin: says which teacher it is, for example by a hash of its weights.
     device: where the teacher is.
     quiet: no progress bar.
-    Raises AsdError if the folder has shards of another origin.
+    Raises AsdError if the folder has shards of another origin; Stopped after SIGINT or SIGTERM.
     """
     facts = {'teacher': origin, 'settings': settings.record(), 'step_list': step_list.record()}
     facts['layout'], folder = str(teacher.layout), Path(folder)
-    with locked(folder):
-        for i in tqdm(range(settings.count // settings.shard), 'paths', disable=quiet):
+    shards = settings.count // settings.shard
+    with locked(folder), stop_signals() as asked:
+        for i in tqdm(range(shards), 'paths', disable=quiet):
+            if asked:
+                raise stopped('paths', asked, i, shards, 'shard')
             path = folder/f'{i:05d}.safetensors'
             if path.exists():
                 found = load_tensors(path, f'Delete {path} and run again.')[1].get('origin')

@@ -323,6 +323,7 @@ def train(
     fast: bool = False,
     restart: bool = False,
     quiet: bool = False,
+    save_seconds: float = 120.,
 ) -> list[Path]:
     """Train one stage of the chain to its end, from its last save if there is one, and publish what it has made.
 
@@ -333,6 +334,7 @@ def train(
     fast: see `runtime`.
     restart: forget an unfinished run.
     quiet: no progress bar.
+    save_seconds: between two saves of an unfinished training.
     Returns the files that were written.
     """
     training, _ = known(name)
@@ -342,7 +344,7 @@ def train(
     stage = make_stage(name, recipe, home, how)
     if not restart and _finished(name, stage, home):
         return [path for path in listing(home.weights) if path.stem in (name, f'{name}_fake_score', f'{name}_head')]
-    record = fit(stage, home.runs/name, restart=restart, quiet=quiet)
+    record = fit(stage, home.runs/name, save_seconds, restart=restart, quiet=quiet)
     nets = {name: stage.learners['student' if 'student' in stage.learners else 'net'].result}
     nets |= {f'{name}_{part}': stage.learners[part].result for part in ('fake_score', 'head') if part in stage.learners}
     files = []

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Logs', 'LearnerSettings', 'StageSettings', 'orthogonalize', 'Muon', 'lr_factor', 'clip_gradients', 'Learner',
            'ProcessGroup', 'Stage', 'mean_logs', 'flatten', 'unflatten', 'save_state', 'resume', 'stop_signals',
-           'numbers', 'check_norms', 'Stopped', 'fit']
+           'numbers', 'check_norms', 'Stopped', 'stopped', 'fit']
 
 # %% ../nbs/65_training.ipynb #b524b9b1
 import contextlib
@@ -575,7 +575,21 @@ def check_norms(entry: dict[str, float], step: int) -> None:
 
 
 class Stopped(Exception):
-    "The user asked a training to stop. Everything is saved."
+    "The user asked for a stop. Everything is saved."
+
+
+def stopped(name: str, asked: Sequence[str], done: int, steps: int, what: str = 'step') -> Stopped:
+    """What to raise after a stop: one line that says what is saved, and how to go on.
+
+    name: of what was stopped.
+    asked: from `stop_signals`; empty if the signal came to another process.
+    done: how much is finished, and saved.
+    steps: how much there is in all.
+    what: is counted.
+    """
+    reason = asked[0] if asked else 'another process'
+    where = f'{name}: stopped by {reason} after {what} {done} of {steps}; everything is saved.'
+    return Stopped(f'{where} The same command goes on from there.')
 
 
 def fit(
@@ -671,7 +685,5 @@ def _fit(
         _save(stage, path, record, window)
         stop, = group.any(bool(asked))
         if stop:
-            reason = asked[0] if asked else 'another process'
-            where = f'after step {record["done"]} of {steps}'
-            raise Stopped(f'{stage.name}: stopped by {reason} {where}; everything is saved.')
+            raise stopped(stage.name, asked, record['done'], steps)
     return record
