@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from .denoiser import CausalLayout, Condition, Denoiser
+from .errors import checked
 
 # %% ../nbs/16_causal.ipynb #88bcd7a4
+@checked()
 def causal(net: Denoiser, layout: CausalLayout) -> Denoiser:
     """A copy of a network with the same weights and another layout.
 
@@ -26,6 +28,7 @@ def causal(net: Denoiser, layout: CausalLayout) -> Denoiser:
     return twin
 
 
+@checked()
 def trainable(net: nn.Module) -> nn.Module:
     """A copy in training mode whose weights take gradients; of a network with low-rank additions (peft), only these do.
 
@@ -38,6 +41,7 @@ def trainable(net: nn.Module) -> nn.Module:
     return twin
 
 
+@checked()
 def frozen(net: nn.Module) -> nn.Module:
     """The network itself in evaluation mode; none of its weights takes a gradient.
 
@@ -46,6 +50,7 @@ def frozen(net: nn.Module) -> nn.Module:
     return net.eval().requires_grad_(False)
 
 # %% ../nbs/16_causal.ipynb #5c88b190
+@checked(xt='b f c h w', sigma='b f')
 def by_chunks(model: Denoiser, xt: Tensor, sigma: Tensor, condition: Condition = Condition(), cache=None) -> Tensor:
     """The velocity of a whole video, computed chunk by chunk with a cache of the *noisy* chunks.
 

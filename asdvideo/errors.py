@@ -25,7 +25,14 @@ __all__ = ['Rule', 'AsdError', 'require', 'check_int', 'is_finite', 'check_numbe
 
 # %% ../nbs/60_errors.ipynb #a77b746b
 class AsdError(ValueError):
-    "What the user asked for cannot be done. The message names the value, what is allowed, and the remedy."
+    """What the user asked for cannot be done. The message names the value, what is allowed, and the remedy.
+
+    message: the whole message; the middle of a very long one is left out.
+    """
+
+    def __init__(self, message: str) -> None:
+        message = message.strip()
+        super().__init__(message if len(message) <= 800 else f'{message[:400]} ... {message[-300:]}')
 
 
 def require(ok: object, value: str, allowed: str, remedy: str = '') -> None:
@@ -38,7 +45,6 @@ def require(ok: object, value: str, allowed: str, remedy: str = '') -> None:
     Raises AsdError if `ok` is false.
     """
     if not ok:
-        value = value if len(value) <= 300 else f'{value[:200]}...{value[-50:]}'
         raise AsdError(f'{value}: expected {allowed}.' + (f' {remedy}' if remedy else ''))
 
 # %% ../nbs/60_errors.ipynb #a0127b3c
@@ -168,7 +174,7 @@ def test_of(hint: Any) -> Callable[[Any], bool]:
         return lambda value: isinstance(value, Integral) and not isinstance(value, bool)
     if kind is float:
         return is_finite
-    if not isinstance(kind, type):
+    if kind is Any or not isinstance(kind, type):
         return lambda value: True
     if kind in (Sequence, list) and inner:
         of = test_of(inner[0])
@@ -201,7 +207,8 @@ def check_limits(name: str, value: Any, low: float, high: float) -> None:
     low: the smallest number.
     high: the largest number.
     """
-    if not all(low <= number <= high for number in (value if isinstance(value, Sequence) else (value,))):
+    numbers = value if isinstance(value, Sequence) else (value,)
+    if not numbers or not all(low <= number <= high for number in numbers):
         limits = f'{low:,.9g} or more' if high == math.inf else f'numbers from {low:,.9g} to {high:,.9g}'
         raise AsdError(f'{in_words(name, value)}: expected {limits}.')
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from .denoiser import Condition
 from .digits import DIRECTIONS
-from .errors import AsdError, require
+from .errors import AsdError, checked, require
 from .files import PACKAGE, save_json
 from .flow import x0_from_velocity
 from .schedule import Schedule, StepList
@@ -132,6 +132,7 @@ def check_exportable(net: nn.Module) -> None:
     require(whole, str(layout), allowed, 'Give it a layout with a window.')
 
 
+@checked()
 def export_onnx(net: VideoTransformer, path: str | Path) -> Path:
     """Write one pass of a student as an ONNX file.
 
@@ -211,6 +212,7 @@ def fetch_runtime(folder: Path) -> None:
             shutil.copy(Path(place)/'node_modules'/'onnxruntime-web'/'dist'/name, folder/name)
 
 
+@checked()
 def export_page(net: VideoTransformer, step_list: StepList, folder: str | Path, name: str = 'student') -> Path:
     """Build a static page that runs a student in the browser.
 

@@ -25,12 +25,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .errors import AsdError, require
+from .errors import AsdError, checked, require
 
 # %% ../nbs/62_files.ipynb #a4ca8841
 REMEDY = 'Free some space, or choose a folder that you may write to.'
 
 
+@checked()
 def writable(path: str | os.PathLike) -> Path:
     """The path, after a trial: ask before long work.
 
@@ -38,6 +39,7 @@ def writable(path: str | os.PathLike) -> Path:
     Raises AsdError if it is a folder, or nothing can be written there.
     """
     require(isinstance(path, (str, os.PathLike)) and str(path).strip(), f'path {path!r}', 'the name of a file')
+    require('\0' not in str(path), f'path {str(path)!r}', 'a name without zero bytes')
     path = Path(path)
     try:
         require(not path.is_dir(), f'{path}, a folder', 'the name of a file')
@@ -55,6 +57,7 @@ def writable(path: str | os.PathLike) -> Path:
     return path
 
 
+@checked()
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """Yield the path of a part beside a file; rename it onto the file if the body succeeds, else remove it.
@@ -62,6 +65,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     path: the file to write; its folder is made if need be.
     Raises AsdError if the disk does not let it.
     """
+    require(str(path).strip(), f'path {str(path)!r}', 'the name of a file')
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,12 +87,16 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
+@checked()
 def listing(folder: str | os.PathLike, pattern: str = '*.safetensors') -> list[Path]:
     """The finished files of a folder in order of their names; parts and other hidden files are left out.
 
     folder: where to look; it may be missing.
     pattern: for example "*.json".
     """
+    require(str(folder).strip(), f'folder {str(folder)!r}', 'the name of a folder')
+    if not os.path.isdir(folder):
+        return []
     return sorted(path for path in Path(folder).glob(pattern) if not path.name.startswith('.'))
 
 
@@ -101,6 +109,7 @@ def clear_parts(folder: str | os.PathLike) -> None:
         part.unlink(missing_ok=True)
 
 
+@checked()
 @contextlib.contextmanager
 def locked(folder: str | os.PathLike) -> Iterator[Path]:
     """Own a folder while the body runs. The lock ends with the process, however that ends.
@@ -108,6 +117,7 @@ def locked(folder: str | os.PathLike) -> Iterator[Path]:
     folder: made if need be.
     Raises AsdError if another process owns it.
     """
+    require(str(folder).strip(), f'folder {str(folder)!r}', 'the name of a folder')
     folder = Path(folder)
     writable(folder/'.lock')
     lock = FileLock(folder/'.lock')
@@ -122,17 +132,23 @@ def locked(folder: str | os.PathLike) -> Iterator[Path]:
         lock.release()
 
 
+@checked()
 def save_json(path: str | os.PathLike, data: object) -> Path:
     """Write data as indented JSON, atomically.
 
     path: the file to write.
     data: whatever JSON can hold.
     """
+    try:
+        text = json.dumps(data, indent=1)
+    except TypeError as error:
+        raise AsdError(f'{path}: not written ({error}). Give it numbers, texts, lists and dicts.') from error
     with replacing(path) as part:
-        part.write_text(json.dumps(data, indent=1) + '\n')
+        part.write_text(f'{text}\n')
     return Path(path)
 
 
+@checked()
 def load_json(path: str | os.PathLike, remedy: str = '') -> Any:
     """Read a JSON file.
 
@@ -140,7 +156,7 @@ def load_json(path: str | os.PathLike, remedy: str = '') -> Any:
     remedy: what to do if it is missing or damaged.
     Raises AsdError if it cannot be read.
     """
-    require(Path(path).is_file(), f'{path}', 'a file that exists', remedy)
+    require(os.path.isfile(path), f'{path}', 'a file that exists', remedy)
     try:
         return json.loads(Path(path).read_text())
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -162,6 +178,7 @@ def content_hash(tensors: dict[str, Tensor], description: dict) -> str:
     return digest.hexdigest()
 
 
+@checked()
 def save_tensors(path: str | os.PathLike, tensors: dict[str, Tensor], description: dict) -> Path:
     """Write tensors and a description to one safetensors file, atomically, with a hash of the content.
 
@@ -180,6 +197,7 @@ def save_tensors(path: str | os.PathLike, tensors: dict[str, Tensor], descriptio
     return Path(path)
 
 
+@checked()
 def load_tensors(path: str | os.PathLike, remedy: str = '') -> tuple[dict[str, Tensor], dict]:
     """The tensors (copies on the CPU) and the description of a file that `save_tensors` wrote.
 
@@ -188,7 +206,7 @@ def load_tensors(path: str | os.PathLike, remedy: str = '') -> tuple[dict[str, T
     Raises AsdError if it is missing, cut short or altered, or was not written by this project.
     """
     path = Path(path)
-    require(path.is_file(), f'{path}', 'a file that exists', remedy)
+    require(os.path.isfile(path), f'{path}', 'a file that exists', remedy)
     try:
         with safe_open(path, 'pt') as file:
             description = json.loads((file.metadata() or {}).get('asdvideo', 'null'))

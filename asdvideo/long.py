@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .causal import causal
 from .denoiser import CausalLayout, Condition, Denoiser
-from .errors import check_int
+from .errors import check_int, checked
 from .judge import observe
 from .measures import Reference, frechet
 from .schedule import Schedule
@@ -26,6 +26,7 @@ from .stream import VideoStream
 __all__ = ['MEASURES', 'write_long', 'Drift', 'drift', 'frames_distance', 'draw_drift']
 
 # %% ../nbs/44a_long.ipynb #696f24b9
+@checked(frame=(1, 65_536))
 @torch.no_grad()
 def write_long(
     model: Denoiser,
@@ -70,6 +71,7 @@ class Drift:
         return self.curves[measure][-1] - self.curves[measure][0]
 
 
+@checked(video='b f 1 h w')
 def drift(reference: Reference, video: Tensor, stretch: int = 12) -> Drift:
     """Measures in stretches of time.
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from .checkpoints import load_network
 from .denoiser import Condition
 from .digits import SteeredDigits
-from .errors import check_choice, require
+from .errors import check_choice, checked, require
 from .files import data_path
 from .judge import NOTHING, Judge, observe
 from .randomness import Draws, seed_of, stream
@@ -29,6 +29,7 @@ __all__ = ['LAPLACE', 'BLOCKS', 'frechet', 'density_coverage', 'Look', 'look', '
            'asked', 'obeyed', 'Measured', 'Reference', 'spread', 'alone', 'mean', 'interval', 'across_seeds']
 
 # %% ../nbs/32_measures.ipynb #3a624930
+@checked(a='i d', b='j d')
 def frechet(a: Tensor, b: Tensor) -> float:
     """Squared Fréchet distance of two Gaussians that are fitted to features.
 
@@ -36,12 +37,15 @@ def frechet(a: Tensor, b: Tensor) -> float:
     b: (j, d) features of another set.
     Source: FID, Heusel et al. 2017.
     """
+    require(len(a) > 1 and len(b) > 1, f'sets of {len(a)} and {len(b)}', 'at least 2 in each')
+    require(a.isfinite().all() and b.isfinite().all(), 'features that are not finite', 'finite numbers')
     a, b = (np.asarray(x, dtype=np.float64) for x in (a, b))
     s, t = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     root = np.sqrt(np.clip(scipy.linalg.eigvals(s @ t).real, 0, None)).sum()
     return float(((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(s) + np.trace(t) - 2 * root)
 
 
+@checked(real='i d', fake='j d', k=(1, 10_000))
 def density_coverage(real: Tensor, fake: Tensor, k: int = 5) -> tuple[Tensor, Tensor]:
     """What each clip adds to density and coverage; their means are the two measures.
 
@@ -51,6 +55,8 @@ def density_coverage(real: Tensor, fake: Tensor, k: int = 5) -> tuple[Tensor, Te
     Returns density (j,), one number for each generated clip, and coverage (i,), 0 or 1 for each real clip.
     Source: Naeem et al. 2020.
     """
+    require(len(real) > k, f'{len(real)} real clips, k={k}', 'more clips than k')
+    require(real.isfinite().all() and fake.isfinite().all(), 'features that are not finite', 'finite numbers')
     radius = torch.cdist(real, real).kthvalue(k + 1, dim=1).values
     inside = torch.cdist(real, fake) < radius[:, None]
     return inside.float().sum(0) / k, inside.any(1).float()
@@ -77,6 +83,7 @@ class Look:
     "mean square of the Laplacian: (b, f)"
 
 
+@checked(video='b f 1 h w', chunk=(2, 1_000_000))
 @torch.no_grad()
 def look(judge: Judge, video: Tensor, chunk: int = 2) -> Look:
     """Look at videos once.
@@ -124,12 +131,15 @@ def histograms(seen: Look, size: int) -> dict[str, Tensor]:
     return {name: F.one_hot(value, bins).sum(1) for name, (value, bins) in values.items() if value.shape[1] > 0}
 
 
+@checked()
 def total_variation(a: Tensor, b: Tensor) -> float:
     """Share of probability that lies in different bins.
 
     a: (i, bins) counts of one set.
     b: (j, bins) counts of another set.
     """
+    fits = a.dim() == b.dim() == 2 and a.shape[1] == b.shape[1] and min(a.numel(), b.numel()) > 0
+    require(fits, f'counts of shape {tuple(a.shape)} and {tuple(b.shape)}', '(i, bins) and (j, bins)')
     p, q = (counts.sum(0) / counts.sum().clamp(min=1) for counts in (a, b))
     return (p - q).abs().sum().item() / 2
 
@@ -137,6 +147,7 @@ def total_variation(a: Tensor, b: Tensor) -> float:
 BLOCKS = {'both': (), 'digit': (1,), 'direction': (0,), 'nothing': (0, 1)}
 
 
+@checked()
 def asked(condition: Condition, block: str) -> Condition:
     """The condition with the labels of some kinds left open.
 
@@ -185,7 +196,9 @@ class Reference:
     chunk: frames per chunk.
     """
 
+    @checked(video='b f 1 h w')
     def __init__(self, judge: Judge, video: Tensor, condition: Condition, chunk: int = 2) -> None:
+        require(len(video) > 1, f'{len(video)} clip', 'at least 2')
         self.judge, self.condition, self.chunk, self.size = judge, condition, chunk, video.shape[-1]
         self.seen = look(judge, video, chunk)
         self.laws = histograms(self.seen, self.size)
@@ -194,6 +207,7 @@ class Reference:
         self.phi = self.features(self.seen)
 
     @classmethod
+    @checked(count=(2, 10_000_000))
     def of_world(cls, judge: Judge, world: SteeredDigits, count: int, seed: int = 0) -> Reference:
         """Real clips.
 
@@ -211,11 +225,13 @@ class Reference:
         """
         return torch.cat([seen.psi.mean(1) / self.scales[0], seen.centre.flatten(1) / self.scales[1]], 1)
 
+    @checked(video='b f 1 h w')
     def over_time(self, video: Tensor) -> Measured:
         """Measures in the course of videos of any length.
 
         video: (b, f, 1, h, w).
         """
+        require(len(video) > 1, f'{len(video)} video', 'at least 2')
         seen = look(self.judge, video, self.chunk)
         return Measured(self._over_time(seen), {'survived': (seen.digit != NOTHING).float().prod(1)})
 
@@ -229,6 +245,7 @@ class Reference:
             'survival': alive.cumprod(1).mean(0).tolist(),
         }
 
+    @checked(video='b f 1 h w')
     def measure(self, video: Tensor, condition: Condition) -> Measured:
         """All measures of videos that are as long as the reference's.
 
@@ -237,6 +254,8 @@ class Reference:
         """
         frames = self.seen.psi.shape[1]
         require(video.shape[1] == frames, f'videos of {video.shape[1]} frames', f'{frames}')
+        asked_for = 0 if condition.labels is None else len(condition.labels)
+        require(asked_for == len(video) > 1, f'{len(video)} videos, labels of {asked_for}', 'as many of both')
         seen = look(self.judge, video, self.chunk)
         phi, laws = self.features(seen), histograms(seen, self.size)
         density, coverage = density_coverage(self.phi, phi)
@@ -277,6 +296,7 @@ def mean(values: Tensor) -> float | None:
     return known.mean().item() if len(known) else None
 
 # %% ../nbs/32_measures.ipynb #0011e2ad
+@checked(values='b', level=(1e-6, 1 - 1e-6), rounds=(1, 1_000_000))
 def interval(values: Tensor, level: float = .95, rounds: int = 2000, seed: int = 0) -> tuple[float, float, float]:
     """The mean over videos and its bootstrap interval.
 
@@ -287,7 +307,7 @@ def interval(values: Tensor, level: float = .95, rounds: int = 2000, seed: int =
     Returns mean, low, high.
     """
     known = values[~values.isnan()].double().numpy()
-    require(len(known) > 1, f'{len(known)} values', 'at least 2')
+    require(len(known) > 1 and np.isfinite(known).all(), f'{len(known)} values', 'at least 2, all of them finite')
     random = np.random.default_rng(seed_of(seed, 'bootstrap'))
     found = scipy.stats.bootstrap(
         (known,), np.mean, n_resamples=rounds, batch=100, confidence_level=level, method='percentile', rng=random
@@ -296,6 +316,7 @@ def interval(values: Tensor, level: float = .95, rounds: int = 2000, seed: int =
     return float(known.mean()), float(low), float(high)
 
 
+@checked(values='s', level=(1e-6, 1 - 1e-6))
 def across_seeds(values: Tensor, level: float = .95) -> tuple[float, float, float]:
     """The mean over trainings and its interval by Student's t.
 
@@ -303,7 +324,7 @@ def across_seeds(values: Tensor, level: float = .95) -> tuple[float, float, floa
     level: probability that the interval is to hold.
     Returns mean, low, high. Raises AsdError for less than two trainings.
     """
-    require(len(values) > 1, f'{len(values)} trainings', 'at least 2')
+    require(len(values) > 1 and values.isfinite().all(), f'{len(values)} trainings', 'at least 2 finite values')
     middle, error = values.double().mean().item(), scipy.stats.sem(values.double().numpy())
     low, high = scipy.stats.t.interval(level, len(values) - 1, middle, max(error, 1e-300))
     return middle, float(low), float(high)

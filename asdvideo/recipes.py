@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from .devices import Runtime, compile_blocks, runtime
 from .digits import DigitsSettings, SteeredDigits
 from .discriminator import head_for
 from .dmd import DmdSettings, DmdStage
-from .errors import AsdError, check_int, require
+from .errors import AsdError, check_int, checked, require
 from .files import PACKAGE, data_path, listing, load_json, load_tensors, provenance, save_json, save_tensors
 from .initialisation import InitialisationSettings, InitialisationStage, Paths, PathSettings, record_paths
 from .judge import Judge, JudgeConfig, JudgeSettings, JudgeStage
@@ -141,11 +142,13 @@ class Home:
         return cls(Path('runs'), Path('runs', 'weights'), Path('runs', 'results'))
 
     @classmethod
+    @checked()
     def at(cls, folder: str | Path) -> Home:
         """Everything below one folder.
 
         folder: made when it is needed.
         """
+        require(str(folder).strip(), f'folder={str(folder)!r}', 'the name of a folder')
         return cls(Path(folder)/'runs', Path(folder)/'weights', Path(folder)/'results')
 
     def network(self, name: str) -> Path:
@@ -208,6 +211,7 @@ def known(name: str) -> tuple[Training, int]:
     return CHAIN[base], int(number) if dash else 0
 
 # %% ../nbs/42_recipes.ipynb #a628e57c
+@checked()
 def settings_of(name: str, recipe: Recipe) -> Any:
     """The settings of a training.
 
@@ -243,6 +247,7 @@ def told_steps(net: VideoTransformer, steps: int) -> VideoTransformer:
     return twin.to(next(net.parameters()).device)
 
 
+@checked()
 def result_of(name: str, home: Home, device: torch.device | str = 'cpu') -> Any:
     """The network that a training has made.
 
@@ -252,10 +257,11 @@ def result_of(name: str, home: Home, device: torch.device | str = 'cpu') -> Any:
     Raises AsdError if it has not been trained.
     """
     path = home.network(name)
-    require(path.is_file(), f'{path}', 'the result of an earlier training', f'Run `asdvideo train {name}` first.')
+    require(os.path.isfile(path), f'{path}', 'the result of an earlier training', f'Run `asdvideo train {name}` first.')
     return load_network(path, device)[0]
 
 
+@checked()
 def make_stage(name: str, recipe: Recipe, home: Home, how: Runtime = Runtime()) -> Stage:
     """A fresh stage of the chain.
 
@@ -315,6 +321,7 @@ def sampler_of(net: VideoTransformer, recipe: Recipe, name: str = '') -> Sampler
     return Sampler(net, recipe.step_list, recipe.world.frames, name, recipe.guidance, recipe.world.chunk)
 
 
+@checked(save_seconds=(0, 1e9))
 def train(
     name: str,
     recipe: Recipe = FULL,

@@ -5,6 +5,7 @@
 # %% ../nbs/41_sampling.ipynb #a1f0f821
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from .cache import RingCache
 from .causal import causal
 from .checkpoints import load_network
 from .denoiser import CausalLayout, Condition
-from .errors import check_int, require
+from .errors import check_int, check_number, checked, require
 from .files import data_path, listing
 from .flow import euler
 from .randomness import seed_of
@@ -70,7 +71,7 @@ def load(name: str | Path, device: str | torch.device | None = None) -> Sampler:
     """
     path = Path(name) if str(name).endswith('.safetensors') else data_path('weights', f'{name}.safetensors')
     shipped = ', '.join(file.stem for file in listing(data_path('weights')))
-    require(path.is_file(), f'network {str(name)!r}', f'one of {shipped}, or a .safetensors file that exists')
+    require(os.path.isfile(path), f'network {str(name)!r}', f'one of {shipped}, or a .safetensors file that exists')
     net, description = load_network(path, device)
     known = {'step_list', 'frames', 'guidance', 'chunk'} <= description.keys()
     fits = isinstance(net, VideoTransformer) and known
@@ -79,6 +80,7 @@ def load(name: str | Path, device: str | torch.device | None = None) -> Sampler:
     return Sampler(net, step_list, description['frames'], path.stem, description['guidance'], description['chunk'])
 
 # %% ../nbs/41_sampling.ipynb #d3a69e53
+@checked()
 @torch.no_grad()
 def generate(
     sampler: Sampler,
@@ -100,8 +102,10 @@ def generate(
     shape: number of videos and of frames, if the condition has no labels.
     Returns (b, f, c, h, w) on the CPU, cut off at -1 and 1.
     """
-    videos, frames = shape or (0, 0) if condition.labels is None else condition.labels.shape[:2]
-    require(videos > 0, 'a condition without labels', 'a shape (videos, frames) beside it')
+    size = (shape or ()) if condition.labels is None else condition.labels.shape[:2]
+    require(len(size) == 2, 'a condition without labels', 'a shape (videos, frames) beside it')
+    videos, frames = check_int('videos', size[0], 1, 1_000_000), check_int('frames', size[1], 1, 1_000_000)
+    check_number('guidance', 1. if guidance is None else guidance, 0, 100)
     check_int('batch', batch)
     config, device, parts = sampler.net.config, next(sampler.net.parameters()).device, []
     for i, start in enumerate(range(0, videos, batch)):

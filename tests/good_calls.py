@@ -223,13 +223,13 @@ def loss_doors(s: Shelf) -> list[Door]:
         Door('discriminator_loss', discriminator.discriminator_loss, pair),
         Door('DiscriminatorHead', discriminator.DiscriminatorHead, {'config': thing(discriminator.HeadConfig(16, 2))}),
         Door('head_for', discriminator.head_for, {'config': thing(s.config), 'steps': whole(4, 1)}),
-        Door('step_logit', discriminator.step_logit, {'backbone': thing(s.teacher), 'head': thing(head), **at, 'n': whole(2, 1)}),
+        Door('step_logit', discriminator.step_logit, {'backbone': same(s.teacher), 'head': same(head), **at, 'n': whole(2, 1)}),
         Door('slope_finite', discriminator.slope_finite, {
             'here': tensor(logit, PASSES), 'there': tensor(logit, PASSES), 'delta': number(.01, 1e-9),
         }),
         Door('asd_gradient', asd.asd_gradient, {
-            'video': tensor(s.video, 'NaN, inf'), 'real_logit': tensor(normal(2), 'NaN, inf'), 'backbone': thing(s.teacher),
-            'head': thing(head), 'sigma': tensor(s.sigma, 'NaN, inf'), 'eps': tensor(s.noise, 'NaN, inf'),
+            'video': tensor(s.video, 'NaN, inf'), 'real_logit': tensor(normal(2), 'NaN, inf'), 'backbone': same(s.teacher),
+            'head': same(head), 'sigma': tensor(s.sigma, 'NaN, inf'), 'eps': tensor(s.noise, 'NaN, inf'),
             'condition': thing(s.told), 'n': whole(2, 1),
         }),
     ]
@@ -269,7 +269,7 @@ def stage_doors(s: Shelf) -> list[Door]:
         Door('make_stage', recipes.make_stage, {
             'name': text('teacher'), 'recipe': thing(small), 'home': thing(recipes.Home.at(s.folder/'home')), 'how': thing(devices.Runtime()),
         }),
-        Door('settings.changed', settings.changed, {'settings': thing(small.teacher), 'learner__lr': number(.1, 0), 'steps': whole(3, 1)}),
+        Door('settings.changed', settings.changed, {'settings': thing(small.teacher), 'learner__lr': number(.1, 0), 'steps': whole(3, 0, right='too high')}),
         Door('from_record', settings.from_record, {'kind': same(StepList), 'record': thing({'count': 4}, 'a dict')}),
     ]
 
@@ -282,7 +282,7 @@ def file_doors(s: Shelf) -> list[Door]:
         Door('writable', files.writable, {'path': to_write(f/'new', f)}),
         Door('replacing', entered(files.replacing), {'path': to_write(f/'new', f)}),
         Door('locked', entered(files.locked), {'folder': to_write(f/'locked', f, 'a folder')}),
-        Door('listing', files.listing, {'folder': to_read(s.json, f, 'a folder, a missing file, an empty file, a few bytes, JSON, half a file, a text file, one bit')}),
+        Door('listing', files.listing, {'folder': to_read(s.json, f, 'a folder, a missing file, an empty file, a few bytes, JSON, half a file, a text file, one bit, a zero byte, far too long')}),
         Door('save_json', files.save_json, {'path': to_write(f/'new.json', f), 'data': thing({'a': 1}, 'None, a text, a Unicode digit, a list, a dict, a number')}),
         Door('load_json', files.load_json, {'path': to_read(s.json, f, 'JSON, one bit')}),
         Door('save_tensors', files.save_tensors, {'path': new, 'tensors': thing(tensors, 'a dict'), 'description': thing({'b': 1}, 'a dict')}),
@@ -325,14 +325,14 @@ def picture_doors(s: Shelf) -> list[Door]:
             'frames': whole(5, 1),
         }),
         Door('save_film', curves.save_film, {
-            'pages': thing(pictures.page(s.video)[None]), 'path': to_write(f/'points.gif', f, ending='.gif'), 'seconds': number(1., .001), 'rest': number(1., 0),
+            'pages': same(pictures.page(s.video)[None]), 'path': to_write(f/'points.gif', f, ending='.gif'), 'seconds': number(1., .001), 'rest': number(1., 0),
         }),
     ]
 
 
 def measure_doors(s: Shelf) -> list[Door]:
     a, b, more = normal(12, 3), normal(12, 3), 'one row more, whole numbers'
-    video = s.digits.sample(draws(8))[0]
+    video = s.digits.sample(draws(2))[0]
     clips = tensor(video, 'one row, one row more')
     counts = torch.ones(2, 3)
     flat, points_of = s.points.flatten(1), tensor(s.points, 'one row more, one column')
@@ -345,11 +345,11 @@ def measure_doors(s: Shelf) -> list[Door]:
         Door('frechet', measures.frechet, {'a': tensor(a, more), 'b': tensor(b, more)}),
         Door('density_coverage', measures.density_coverage, {'real': tensor(a, more), 'fake': tensor(b, more + ', one row'), 'k': whole(5, 1)}),
         Door('look', measures.look, {'judge': thing(s.judge), 'video': clips, 'chunk': whole(2, 2)}),
-        Door('total_variation', measures.total_variation, {'a': tensor(counts, 'one row, one row more, whole numbers'), 'b': tensor(counts, 'one row, one row more, whole numbers')}),
+        Door('total_variation', measures.total_variation, {'a': tensor(counts, 'NaN, inf, one row, one row more'), 'b': tensor(counts, 'NaN, inf, one row, one row more')}),
         Door('asked', measures.asked, {'condition': thing(s.told), 'block': text('digit')}),
         Door('Reference', measures.Reference, {'judge': thing(s.judge), 'video': tensor(video, 'one row more'), 'condition': thing(s.told), 'chunk': whole(2, 2)}),
         Door('Reference.of_world', measures.Reference.of_world, {'judge': thing(s.judge), 'world': thing(s.digits), 'count': whole(16, 2), 'seed': seed()}),
-        Door('Reference.measure', s.reference.measure, {'video': tensor(video, ''), 'condition': thing(Condition(s.labels[:1].repeat(8, 1, 1)))}),
+        Door('Reference.measure', s.reference.measure, {'video': tensor(video, ''), 'condition': thing(Condition(s.labels[:1].repeat(2, 1, 1)))}),
         Door('Reference.over_time', s.reference.over_time, {'video': tensor(video, 'one row more')}),
         Door('drift', long.drift, {'reference': thing(s.reference), 'video': tensor(video, 'one row more'), 'stretch': whole(2, 1)}),
         Door('interval', measures.interval, {'values': tensor(a[:, 0], 'NaN, one row more, whole numbers'), 'level': number(.9, .01, .99), 'rounds': whole(20, 1), 'seed': seed()}),
@@ -365,11 +365,11 @@ def measure_doors(s: Shelf) -> list[Door]:
         Door('real_floor', points.real_floor, {'world': thing(s.world), 'count': whole(8, 2), 'sets': whole(1, 1)}),
         Door('column', curves.column, {'result': result, 'steps': text('1'), 'measure': text('w2'), 'mark': whole(0, 0, right='None')}),
         Door('paired', curves.paired, {'a': result, 'b': result, 'steps': text('1')}),
-        Door('curves.interval', curves.interval, {'x': tensor(flat[:, 0], 'one row more, whole numbers')}),
-        Door('holm', curves.holm, {'differences': thing({'a': flat[:, 0]})}),
+        Door('curves.interval', curves.interval, {'x': tensor(flat[:, 0], 'NaN, inf, one row more')}),
+        Door('holm', curves.holm, {'differences': thing({'a': flat[:, 0]}, 'a dict')}),
         Door('law_matrix', law.law_matrix, {'count': whole(4, 1), 'unified': number(1., 0), 'told': number(0., 0), 'adversarial': number(0., 0)}),
         Door('follow', law.follow, {
-            'points': tensor(normal(2, 5, 2), 'one row, one column, one row more'), 'data': thing(law.Modes(torch.ones(1), torch.zeros(1, 2), .1)),
+            'points': tensor(normal(2, 5, 2), 'NaN, inf, one row, one column, one row more'), 'data': thing(law.Modes(torch.ones(1), torch.zeros(1, 2), .1)),
             'flow': text('both'), 'steps': whole(2, 1), 'rate': number(.25, 0), 'strength': number(1., 0), 'levels': several([.3], [0.], [1.], [2.], [math_nan]),
         }),
         Door('stack', ensembles.stack, {'nets': several([s.teacher, s.teacher])}),
