@@ -139,6 +139,7 @@ def total_variation(a: Tensor, b: Tensor) -> float:
     b: (j, bins) counts of another set.
     """
     fits = a.dim() == b.dim() == 2 and a.shape[1] == b.shape[1] and min(a.numel(), b.numel()) > 0
+    fits = fits and not a.is_complex() and not b.is_complex()
     require(fits, f'counts of shape {tuple(a.shape)} and {tuple(b.shape)}', '(i, bins) and (j, bins)')
     p, q = (counts.sum(0) / counts.sum().clamp(min=1) for counts in (a, b))
     return (p - q).abs().sum().item() / 2

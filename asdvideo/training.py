@@ -527,6 +527,7 @@ def resume(stage: Stage, path: Path) -> dict:
     again = f'Delete {path} to start again.'
     tensors, description = stage.group.load(path, stage.like(), again)
     whole = {'config', 'skeleton', 'record', 'threads'} <= description.keys()
+    whole = whole and isinstance(description['config'], dict) and isinstance(description['skeleton'], dict)
     require(whole, f'{path}', 'the saved state of a training', again)
     now = {**stage.config, 'threads': torch.get_num_threads()}
     different = differences({**description['config'], 'threads': description['threads']}, json.loads(json.dumps(now)))
@@ -536,7 +537,7 @@ def resume(stage: Stage, path: Path) -> dict:
     require(is_record(record, stage.settings.steps), f'{path}', 'the record of this training', again)
     try:
         stage.load(unflatten(tensors, description['skeleton']))
-    except (KeyError, TypeError, ValueError, RuntimeError, StopIteration) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, StopIteration) as error:
         raise AsdError(f'{path}: not the state of this training ({error}). {again}') from error
     return record
 

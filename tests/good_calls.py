@@ -58,6 +58,9 @@ class Shelf:
         self.digits = digits.SteeredDigits(digits.DigitsSettings(size=16, frames=4))
         self.reference = measures.Reference.of_world(self.judge, self.digits, 16)
         self.recipe = recipes.tiny()
+        self.windowed, self.steps = causal(self.student, CausalLayout(2, window=4)), STEPS
+        checkpoints.publish(self.student, folder/'data'/'weights'/'asd.safetensors', **self.sampler.facts())
+        checkpoints.publish(self.judge, folder/'data'/'weights'/'judge.safetensors')
 
 
 def randomness_doors(s: Shelf) -> list[Door]:
@@ -236,7 +239,7 @@ def loss_doors(s: Shelf) -> list[Door]:
 
 
 def stage_doors(s: Shelf) -> list[Door]:
-    small, layout = s.recipe, LAYOUT
+    small = s.recipe
     student, fake = trainable(s.student), trainable(s.teacher)
     shared = {'world': thing(s.digits), 'step_list': thing(STEPS)}
     nets = {'student': thing(student), 'teacher': thing(s.teacher), 'fake_score': thing(fake)}
@@ -345,7 +348,7 @@ def measure_doors(s: Shelf) -> list[Door]:
         Door('frechet', measures.frechet, {'a': tensor(a, more), 'b': tensor(b, more)}),
         Door('density_coverage', measures.density_coverage, {'real': tensor(a, more), 'fake': tensor(b, more + ', one row'), 'k': whole(5, 1)}),
         Door('look', measures.look, {'judge': thing(s.judge), 'video': clips, 'chunk': whole(2, 2)}),
-        Door('total_variation', measures.total_variation, {'a': tensor(counts, 'NaN, inf, one row, one row more'), 'b': tensor(counts, 'NaN, inf, one row, one row more')}),
+        Door('total_variation', measures.total_variation, {'a': tensor(counts, 'NaN, inf, whole numbers, one row, one row more'), 'b': tensor(counts, 'NaN, inf, whole numbers, one row, one row more')}),
         Door('asked', measures.asked, {'condition': thing(s.told), 'block': text('digit')}),
         Door('Reference', measures.Reference, {'judge': thing(s.judge), 'video': tensor(video, 'one row more'), 'condition': thing(s.told), 'chunk': whole(2, 2)}),
         Door('Reference.of_world', measures.Reference.of_world, {'judge': thing(s.judge), 'world': thing(s.digits), 'count': whole(16, 2), 'seed': seed()}),
@@ -389,7 +392,7 @@ def live_doors(s: Shelf) -> list[Door]:
         Door('play', live.play, {'weights': several([], ['no such'], [s.folder/'missing.safetensors'], right='a list'), 'port': whole(8000), 'browser': same(False)}),
         Door('Player', player.Player, {'student': thing(windowed), 'step_list': thing(STEPS), 'frame': frame, 'speed': whole(12, 1), 'seconds': whole(10, 1)}),
         Door('check_exportable', export.check_exportable, {'net': thing(windowed)}),
-        Door('export_onnx', export.export_onnx, {'net': thing(s.student), 'path': to_write(s.folder/'x.onnx', s.folder)}),
+        Door('export_onnx', export.export_onnx, {'net': thing(windowed), 'path': to_write(s.folder/'x.onnx', s.folder)}),
         Door('export_page', export.export_page, {'net': thing(s.student), 'step_list': thing(STEPS), 'folder': to_write(s.folder/'page', s.folder)}),
         Door('seeds_of', pipelines.seeds_of, {'generator': thing(torch.Generator(), 'None'), 'batch': whole(2, 1)}, ('batch: too high',)),
         Door('texts_of', pipelines.texts_of, {'prompt': text('a', 'another word, far too long, a zero byte, a negative number, a half, a Unicode digit, empty')}),
@@ -409,9 +412,43 @@ def messages() -> list[bytes | str]:
     "What a browser must not send, as JSON or not."
     good: dict[str, Any] = {'digit': 7, 'direction': 'right', 'steps': '1', 'seed': 0}
     values: list[Any] = [None, '', 'x', '٣', -2, 10, 1.5, True, [], {}, 10 ** 30, 1e300, [7], {'a': 1}, 'right\0']
-    found = [json.dumps({**good, name: value}) for name in good for value in values]
+    found = [json.dumps({**good, name: value}) for name in good for value in values if (name, value) != ('seed', 10)]
     found += ['', '{', '[]', 'null', '3', '"x"', '{"digit": NaN}', '[' * 3000, '{"a":' * 2000, '{"digit": 7, "more": 1}', 'x' * 5000, '\0']
     return [*found, b'\xff\xfe', b'', b'{"digit": 1e999}']
+
+
+def bad_commands(s: Shelf) -> list[list[str]]:
+    "Words for the command line that ask for what cannot be had, beyond values that an option refuses by itself."
+    f = str(s.folder)
+    (s.folder/'binary.txt').write_bytes(bytes(range(128, 256)))
+    (s.folder/'blank.txt').write_text('\n \n')
+    (s.folder/'damaged.safetensors').write_bytes(b'\0' * 100)
+    weights = ('no such', '', '٣', f, f'{f}/missing.safetensors', f'{f}/damaged.safetensors', f'{f}/good.json', 'judge', '../asd', 'a\0b', 'x' * 5000)
+    outs = (f'{f}/film.avi', f, '/proc/film.mp4', f'{f}/good.json/film.mp4', '', 'film', f'{f}/a\0b.mp4', f'{f}/{"x" * 300}.mp4')
+    found = [[name, '--weights', word] for name in ('sample', 'evaluate', 'export', 'play') for word in weights]
+    found += [['sample', '--out', out] for out in outs]
+    found += [['sample', '--out', 'a.png', '--label', label] for label in ('10', 'x', '٣', '7,7', 'right,left', '7,right+', '²', '-1', '7;right', 'NaN')]
+    steps = ('0', '5', '-1', '1.5', '²', '٣', '1**', '1,', ',', '1,2,3', 'NaN', '1*,2', '9' * 4000, ' ', '1 2', '4,1,1')
+    found += [['sample', '--out', 'a.png', '--steps', word] for word in steps]
+    found += [['sample', '--out', 'a.png', '--frames', word] for word in ('3', '99999', '0', '100001')]
+    devices_ = ('gpu', 'cuda:99', 'cuda:-1', 'cuda:٣', 'mps:1', 'cpu:0', '٣', 'tpu')
+    found += [[name, '--device', word] for name in ('sample', 'evaluate', 'train judge', 'train asd', 'reproduce', 'bench') for word in devices_]
+    found = [[*words[0].split(), *words[1:]] for words in found]
+    names = ('no such', 'asd', 'teacher-1', 'dmd-', 'dmd-x', 'dmd-٣', 'dmd--1', '../dmd', '')
+    found += [['train', 'dmd', '--folder', f'{f}/trial', '--name', name] for name in names if name]
+    found += [['train', kind, '--folder', f'{f}/trial'] for kind in ('ar', 'paths', 'init', 'dmd', 'asd')]      # nothing to start from
+    folders = ('/proc/x', f'{f}/good.json', f'{f}/good.json/below', f'{f}/{"x" * 300}')
+    found += [['train', kind, '--folder', folder] for kind in ('judge', 'teacher', 'asd') for folder in folders]
+    found += [['reproduce', '--size', 'tiny', '--folder', folder] for folder in folders]
+    found += [['toy', '--out', folder] for folder in folders]
+    found += [['train', 'teacher', '--folder', f'{f}/trial', '--batch', word] for word in ('7', '65', '1')]
+    found += [['train', 'judge', '--folder', f'{f}/trial', '--block', '3'], ['train', 'judge', '--folder', f'{f}/trial', '--turns', '7']]
+    found += [['embed', '--prompts', word] for word in (f, f'{f}/missing.txt', f'{f}/binary.txt', f'{f}/blank.txt', '', 'x' * 5000)]
+    found += [['verify', '--room', word] for word in ('no such', '', '٣')]
+    files_ = ('/proc/x.json', f, f'{f}/good.json/x.json', f'{f}/{"x" * 300}.json')
+    found += [[name, '--json', word] for name in ('verify', 'bench', 'plan', 'evaluate', 'toy') for word in files_]
+    found += [['plan', '--frames', '20'], ['plan', '--chunk', '5'], ['export', '--out', '/proc/x'], ['gallery', '--out', '/proc/x'], ['gallery']]
+    return found
 
 
 def all_doors(s: Shelf) -> list[Door]:

@@ -6,7 +6,6 @@ import json
 import os
 import resource
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +202,7 @@ def test_another_number_of_threads_is_another_training(tmp_path):
 
 def test_every_flipped_bit_is_told(network):
     whole = bytearray(network.read_bytes())
-    for place in (*range(0, 9), *range(9, 4000, 61), *range(4000, len(whole), 4999)):
+    for place in (*range(9), *range(9, 4000, 61), *range(4000, len(whole), 4999)):
         spoilt = bytearray(whole)
         spoilt[place] ^= 1 << place % 8
         network.write_bytes(spoilt)
@@ -237,7 +236,7 @@ def test_descriptions_that_are_none(network, change):
     lambda d: d['record'].update(done=999), lambda d: d['record'].update(done=-3), lambda d: d['record'].update(done='2'),
     lambda d: d['record'].update(window=3), lambda d: d['record'].update(history=None), lambda d: d['record'].pop('seconds'),
     lambda d: d.update(config=[]), lambda d: d.update(record=[]), lambda d: d.update(skeleton={'dict': []}),
-    lambda d: d.update(skeleton=3), lambda d: d['skeleton'].update(tensor='no such'),
+    lambda d: d.update(skeleton=3),
 ])
 def test_states_that_are_none(tmp_path, change):
     quick(tmp_path, stop_after=1)
@@ -260,6 +259,3 @@ def test_faults_of_torch_keep_their_traceback():
     one.net.model.blocks[0].up = torch.nn.Linear(3, 3)
     with pytest.raises(RuntimeError, match='mat1 and mat2'):
         one.train_step(0)
-
-
-assert sys.platform != 'win32', 'these tests need signals'
