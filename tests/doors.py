@@ -1,9 +1,10 @@
 """Good calls of every function that a user may call, and for each of their arguments values that are wrong.
 
-A door is a function with arguments that work. Each argument is of a kind, and a kind knows what is wrong for it: another
-type, another shape, a number that is none, a size that nobody has memory for. What is wrong in general and right for one
-argument is named in `right`.
+A door is a function with arguments that work. Each argument is of a kind, and a kind knows what is wrong for it:
+another type, another shape, a number that is none, a size that nobody has memory for. What is wrong in general and
+right for one argument is named in `right`.
 """
+
 from __future__ import annotations
 
 import math
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-HUGE = 10 ** 12
+HUGE = 10**12
 
 
 @dataclass
@@ -51,21 +52,29 @@ def without(bad: dict[str, Any], right: str) -> dict[str, Any]:
 
 # kinds of arguments
 
+
 def same(good: Any) -> Arg:
     "An argument that is left alone."
     return Arg(good)
 
 
 TYPES = {
-    'None': None, 'a text': 'text', 'a Unicode digit': '٣', 'bytes': b'3', 'a list': [], 'a dict': {}, 'an object': object(),
-    'a type': int, 'a complex number': 1j,
+    'None': None,
+    'a text': 'text',
+    'a Unicode digit': '٣',
+    'bytes': b'3',
+    'a list': [],
+    'a dict': {},
+    'an object': object(),
+    'a type': int,
+    'a complex number': 1j,
 }
 
 
 def whole(good: Any, low: int = 0, high: int = HUGE - 1, right: str = '') -> Arg:
     "A whole number."
     numbers = {'a half': 1.5, 'NaN': math.nan, 'inf': math.inf, 'too low': low - 1, 'far too low': -HUGE, 'True': True}
-    return Arg(good, without({**TYPES, **numbers, 'too high': high + 1, 'past 64 bits': 2 ** 70}, right))
+    return Arg(good, without({**TYPES, **numbers, 'too high': high + 1, 'past 64 bits': 2**70}, right))
 
 
 def seed(good: int = 0, right: str = '') -> Arg:
@@ -75,7 +84,7 @@ def seed(good: int = 0, right: str = '') -> Arg:
 
 def number(good: float, low: float = -math.inf, high: float = math.inf, right: str = '') -> Arg:
     "A number in a range."
-    bad: dict[str, Any] = {**TYPES, 'NaN': math.nan, 'inf': math.inf, '-inf': -math.inf, 'past 64 bits': 10 ** 400}
+    bad: dict[str, Any] = {**TYPES, 'NaN': math.nan, 'inf': math.inf, '-inf': -math.inf, 'past 64 bits': 10**400}
     bad |= {'too low': low - 1} if math.isfinite(low) else {}
     bad |= {'too high': high + 1} if math.isfinite(high) else {}
     return Arg(good, without(bad, right))
@@ -95,7 +104,7 @@ def thing(good: Any, right: str = '') -> Arg:
 
 def tensor(good: Tensor, right: str = '') -> Arg:
     "A tensor of floating point numbers."
-    bad = {**TYPES, 'a number': 3., 'an axis less': good[0], 'an axis more': good[None], 'nothing': good[:0]}
+    bad = {**TYPES, 'a number': 3.0, 'an axis less': good[0], 'an axis more': good[None], 'nothing': good[:0]}
     odd = good.clone()
     odd.view(-1)[0] = math.nan
     bad |= {'NaN': odd, 'inf': odd.nan_to_num(math.inf), 'complex': good + 0j, 'whole numbers': good.long()}
@@ -108,7 +117,7 @@ def tensor(good: Tensor, right: str = '') -> Arg:
 def labels(good: Tensor, right: str = '') -> Arg:
     "A tensor of whole numbers."
     bad = {**TYPES, 'a number': 3, 'an axis less': good[0], 'an axis more': good[None], 'nothing': good[:0]}
-    bad |= {'fractions': good + .5, 'far too high': good + 1000, 'one row': good[:1]}
+    bad |= {'fractions': good + 0.5, 'far too high': good + 1000, 'one row': good[:1]}
     return Arg(good, without(bad, right))
 
 
@@ -137,8 +146,12 @@ def to_read(good: Any, folder: Path, right: str = '') -> Arg:
     whole_file = Path(good).read_bytes()
     middle = len(whole_file) // 2
     contents = {
-        'an empty file': b'', 'a few bytes': b'\0\1\2\3', 'a text file': b'hello\n' * 100, 'JSON': b'[1, 2, 3]',
-        'half a file': whole_file[:middle], 'one bit': whole_file[:middle] + bytes([whole_file[middle] ^ 4]) + whole_file[middle + 1:],
+        'an empty file': b'',
+        'a few bytes': b'\0\1\2\3',
+        'a text file': b'hello\n' * 100,
+        'JSON': b'[1, 2, 3]',
+        'half a file': whole_file[:middle],
+        'one bit': whole_file[:middle] + bytes([whole_file[middle] ^ 4]) + whole_file[middle + 1 :],
     }
     bad: dict[str, Any] = {**wrong_names(), 'a missing file': folder/'missing', 'a folder': folder}
     for name, content in contents.items():
@@ -149,6 +162,7 @@ def to_read(good: Any, folder: Path, right: str = '') -> Arg:
 
 def drained(call: Callable[..., Iterator[Any]]) -> Callable[..., list[Any]]:
     "A function that takes everything out of an iterator."
+
     def run(**args: Any) -> list[Any]:
         return list(call(**args))
 
@@ -157,6 +171,7 @@ def drained(call: Callable[..., Iterator[Any]]) -> Callable[..., list[Any]]:
 
 def entered(call: Callable[..., Any]) -> Callable[..., Any]:
     "A function that goes into a context and out again."
+
     def run(**args: Any) -> Any:
         with call(**args) as found:
             return found

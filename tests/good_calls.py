@@ -6,12 +6,56 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from doors import Door, drained, entered, labels, number, same, seed, several, tensor, text, thing, to_read, to_write, whole
+from doors import (
+    Door,
+    drained,
+    entered,
+    labels,
+    number,
+    same,
+    seed,
+    several,
+    tensor,
+    text,
+    thing,
+    to_read,
+    to_write,
+    whole,
+)
 
 from asdvideo import (
-    asd, cache, checkpoints, denoiser, devices, digits, discriminator, dmd, export, ffe, files, flow, initialisation,
-    judge, live, long, measures, pictures, pipelines, player, randomness, recipes, sampling, schedule, settings,
-    shards, stream, teacher, tracker, training, transformer, world,
+    asd,
+    cache,
+    checkpoints,
+    denoiser,
+    devices,
+    digits,
+    discriminator,
+    dmd,
+    export,
+    ffe,
+    files,
+    flow,
+    initialisation,
+    judge,
+    live,
+    long,
+    measures,
+    pictures,
+    pipelines,
+    player,
+    randomness,
+    recipes,
+    sampling,
+    schedule,
+    settings,
+    shards,
+    stream,
+    teacher,
+    tracker,
+    training,
+    transformer,
+    world,
 )
 from asdvideo.causal import by_chunks, causal, frozen, trainable
 from asdvideo.denoiser import CausalLayout, Condition
@@ -73,14 +117,18 @@ def randomness_doors(s: Shelf) -> list[Door]:
 
 
 def model_doors(s: Shelf) -> list[Door]:
-    forward = {'xt': tensor(s.video, 'NaN, inf, one row more'), 'sigma': tensor(s.sigma, 'NaN, inf'), 'condition': thing(s.told)}
+    forward = {'xt': tensor(s.video, 'NaN, inf, one row more'), 'sigma': tensor(s.sigma, 'NaN, inf'),
+        'condition': thing(s.told)}
     right = ('xt: NaN', 'xt: inf', 'condition: a class')
     config = Door('NetworkConfig', transformer.NetworkConfig, {
-        'size': whole(16, 1, 4096), 'width': whole(16, 2, 65_536), 'depth': whole(2, 1, 1000), 'heads': whole(2, 1, 1000),
+        'size': whole(16, 1, 4096), 'width': whole(16, 2, 65_536), 'depth': whole(2, 1, 1000),
+            'heads': whole(2, 1, 1000),
     })
     return [
         config,
-        Door('Condition', Condition, {'labels': labels(s.labels, 'None, fractions, an axis less, an axis more, nothing, far too high, one row')}),
+        Door('Condition', Condition,
+            {'labels': labels(s.labels,
+                'None, fractions, an axis less, an axis more, nothing, far too high, one row')}),
         Door('CausalLayout', CausalLayout, {
             'chunk': whole(2, 1, right='None, too high'), 'first': whole(1, 1, right='None, too high'),
             'window': whole(4, 2, right='None'), 'sink': whole(2),
@@ -88,7 +136,8 @@ def model_doors(s: Shelf) -> list[Door]:
         Door('CausalLayout.sizes', LAYOUT.sizes, {'frames': whole(4, 2)}),
         Door('CausalLayout.mask', LAYOUT.mask, {'frames': whole(4, 2)}),
         Door('CausalLayout.forcing_mask', LAYOUT.forcing_mask, {'frames': whole(4, 2)}),
-        Door('ClipDenoiser', denoiser.ClipDenoiser, {'clips': tensor(s.video, 'NaN, inf, one row, one column, one row more'), 'layout': thing(LAYOUT)}),
+        Door('ClipDenoiser', denoiser.ClipDenoiser, {'clips': tensor(s.video,
+            'NaN, inf, one row, one column, one row more'), 'layout': thing(LAYOUT)}),
         Door('VideoTransformer', transformer.VideoTransformer, {'config': thing(s.config), 'layout': thing(LAYOUT)}),
         Door('VideoTransformer()', s.teacher, forward, right),
         Door('VideoTransformer.append', lambda **a: s.student.append(s.student.empty_cache(), **a), {
@@ -117,8 +166,10 @@ def world_doors(s: Shelf) -> list[Door]:
             'hidden': number(.1, 0, 1),
         }, ('video: one column',)),
         Door('load_digits', digits.load_digits, {'part': text('test')}),
-        Door('SteeredDigits', digits.SteeredDigits, {'settings': thing(digits.DigitsSettings()), 'part': text('test')}),
-        Door('ask', digits.ask, {'text': text('7,right', 'empty'), 'frames': whole(4, 1), 'chunk': whole(2, 1)}, ('chunk: too high',)),
+        Door('SteeredDigits', digits.SteeredDigits, {'settings': thing(digits.DigitsSettings()),
+            'part': text('test')}),
+        Door('ask', digits.ask, {'text': text('7,right', 'empty'), 'frames': whole(4, 1), 'chunk': whole(2, 1)},
+            ('chunk: too high',)),
         Door('describe', digits.describe, {'condition': thing(s.told)}),
         Door('GaussianMixture', worlds.GaussianMixture, {
             'means': tensor(normal(2, 3, 2), 'one column'), 'label_of': labels(torch.tensor([0, 1]), 'None'),
@@ -135,22 +186,28 @@ def flow_doors(s: Shelf) -> list[Door]:
         Door('add_noise', flow.add_noise, {'x0': video, 'eps': noise, 'sigma': sigma}),
         Door('x0_from_velocity', flow.x0_from_velocity, {'xt': video, 'velocity': noise, 'sigma': sigma}),
         Door('eps_from_velocity', flow.eps_from_velocity, {'xt': video, 'velocity': noise, 'sigma': sigma}),
-        Door('velocity_from_x0', flow.velocity_from_x0, {'xt': video, 'x0': noise, 'sigma': tensor(s.sigma, 'NaN, inf, whole numbers')}),
+        Door('velocity_from_x0', flow.velocity_from_x0, {'xt': video, 'x0': noise,
+            'sigma': tensor(s.sigma, 'NaN, inf, whole numbers')}),
         Door('shift_sigma', flow.shift_sigma, {'sigma': number(.5, 0, 1), 'shift': number(2., .001, 1000)}),
         Door('sigma_grid', flow.sigma_grid, {'steps': whole(4, 1), 'shift': number(2., .001, 1000)}),
         Door('euler', flow.euler, {
-            'model': thing(s.teacher), 'noise': tensor(s.noise, 'NaN, inf'), 'condition': thing(s.told), 'steps': whole(1, 1),
+            'model': thing(s.teacher), 'noise': tensor(s.noise, 'NaN, inf'), 'condition': thing(s.told),
+                'steps': whole(1, 1),
             'shift': number(1., .001, 1000),
         }),
         Door('draw_sigma', flow.draw_sigma, {
-            'draws': thing(draws()), 'frames': whole(4, 1), 'shift': number(1., .001, 1000), 'chunk': whole(2, 1, right='None, too high'),
+            'draws': thing(draws()), 'frames': whole(4, 1), 'shift': number(1., .001, 1000),
+                'chunk': whole(2, 1, right='None, too high'),
         }),
-        Door('flow_loss', teacher.flow_loss, {'model': thing(s.teacher), 'x0': tensor(s.video, 'NaN, inf'), 'eps': tensor(s.noise, 'NaN, inf'),
+        Door('flow_loss', teacher.flow_loss, {'model': thing(s.teacher), 'x0': tensor(s.video, 'NaN, inf'),
+            'eps': tensor(s.noise, 'NaN, inf'),
             'sigma': tensor(s.sigma, 'NaN, inf'), 'condition': thing(s.told)}),
         Door('Guided', teacher.Guided, {'model': thing(s.teacher), 'weight': number(1.5, 0, 100)}),
-        Door('clean_guess', dmd.clean_guess, {'model': thing(s.teacher), 'video': tensor(s.video, 'NaN, inf'), 'sigma': tensor(s.sigma, 'NaN, inf'),
+        Door('clean_guess', dmd.clean_guess, {'model': thing(s.teacher), 'video': tensor(s.video, 'NaN, inf'),
+            'sigma': tensor(s.sigma, 'NaN, inf'),
             'eps': tensor(s.noise, 'NaN, inf'), 'condition': thing(s.told)}),
-        Door('dmd_gradient', dmd.dmd_gradient, {'video': video, 'x0_fake': noise, 'x0_real': noise, 'floor': number(.02, 0)}),
+        Door('dmd_gradient', dmd.dmd_gradient, {'video': video, 'x0_fake': noise, 'x0_real': noise,
+            'floor': number(.02, 0)}),
         Door('ode_path', initialisation.ode_path, {
             'model': thing(s.teacher), 'noise': tensor(s.noise, 'NaN, inf'), 'condition': thing(s.told),
             'levels': several([1., .5], [1., .3], [math_nan]), 'steps': whole(2, 1), 'shift': number(1., .001, 1000),
@@ -163,8 +220,10 @@ math_nan = float('nan')
 
 def rollout_doors(s: Shelf) -> list[Door]:
     noise, plan = Noise((2, 4, 1, 16, 16), 0, LAYOUT), Schedule.parse('1', STEPS)
-    shapes = [(2, 4, 1, 16), (2, 4, 1, 16, 0), (2, 4, 1, 16, -1), (2, 3, 1, 16, 16), (HUGE_ROWS, 4, 1, 16, 16), (2, 4, 1, 16, 1.5)]
-    write = {'model': thing(s.student), 'noise': thing(noise), 'schedule': thing(plan), 'condition': thing(s.told), 'mode': text('ode')}
+    shapes = [(2, 4, 1, 16), (2, 4, 1, 16, 0), (2, 4, 1, 16, -1), (2, 3, 1, 16, 16), (HUGE_ROWS, 4, 1, 16, 16),
+        (2, 4, 1, 16, 1.5)]
+    write = {'model': thing(s.student), 'noise': thing(noise), 'schedule': thing(plan), 'condition': thing(s.told),
+        'mode': text('ode')}
     names = several((1., .5), (.5,), (1., 1.), (1., math_nan), (1., 0.), (1., .5, .7))
     return [
         Door('check_levels', schedule.check_levels, {'levels': names}),
@@ -175,39 +234,49 @@ def rollout_doors(s: Shelf) -> list[Door]:
         Door('Schedule.passes', plan.passes, {'chunks': whole(2, 1)}),
         Door('StepList.take', STEPS.take, {'n': whole(2, 1, 4)}),
         Door('Noise', Noise, {
-            'shape': several((2, 4, 1, 16, 16), *shapes), 'seeds': seed(right='a list of seeds'), 'layout': thing(LAYOUT),
+            'shape': several((2, 4, 1, 16, 16), *shapes), 'seeds': seed(right='a list of seeds'),
+                'layout': thing(LAYOUT),
             'device': text('cpu', 'None'), 'dtype': thing(torch.float32),
         }),
         Door('Noise()', noise, {'chunk': whole(0), 'step': whole(0)}, ('step: too high',)),
         Door('rollout', rollout, {**write, 'jumps': text('all')}),
         Door('rollout_chunks', drained(rollout_chunks), write),
         Door('rollout_many', rollout_many, {
-            'model': thing(s.student), 'noises': several([noise]), 'schedules': several([plan]), 'condition': thing(s.told), 'mode': text('ode'),
+            'model': thing(s.student), 'noises': several([noise]), 'schedules': several([plan]),
+                'condition': thing(s.told), 'mode': text('ode'),
         }),
         Door('VideoStream', stream.VideoStream, {
-            'model': thing(s.student), 'frame': several((1, 16, 16), (1, 16), (1, 16, 0), (1, 16, -16), (1, 16, HUGE_ROWS)),
-            'schedule': thing(plan), 'condition': thing(s.told), 'seeds': seed(), 'batch': whole(2, 1), 'mode': text('ode'),
+            'model': thing(s.student), 'frame': several((1, 16, 16), (1, 16), (1, 16, 0), (1, 16, -16),
+                (1, 16, HUGE_ROWS)),
+            'schedule': thing(plan), 'condition': thing(s.told), 'seeds': seed(), 'batch': whole(2, 1),
+                'mode': text('ode'),
         }),
-        Door('next(VideoStream)', lambda condition: next(stream.VideoStream(s.student, (1, 16, 16), plan, condition)), {
+        Door('next(VideoStream)', lambda condition: next(stream.VideoStream(s.student, (1, 16, 16), plan,
+            condition)), {
             'condition': thing(Condition(s.labels[:1, :1])),
         }),
         Door('write_long', long.write_long, {
-            'model': thing(s.student), 'layout': thing(CausalLayout(2, window=4)), 'schedule': thing(plan), 'frame': several((1, 16, 16), (1, 16)),
-            'chunks': whole(2, 1), 'batch': whole(2, 1), 'condition': thing(Condition(s.labels[:, :1])), 'seed': seed(),
+            'model': thing(s.student), 'layout': thing(CausalLayout(2, window=4)), 'schedule': thing(plan),
+                'frame': several((1, 16, 16), (1, 16)),
+            'chunks': whole(2, 1), 'batch': whole(2, 1), 'condition': thing(Condition(s.labels[:, :1])),
+                'seed': seed(),
         }),
         Door('generate', sampling.generate, {
-            'sampler': thing(s.sampler), 'steps': text('1', 'a number'), 'condition': thing(s.told), 'seed': seed(), 'batch': whole(2, 1, right='too high'),
+            'sampler': thing(s.sampler), 'steps': text('1', 'a number'), 'condition': thing(s.told), 'seed': seed(),
+                'batch': whole(2, 1, right='too high'),
             'guidance': number(1., 0, 100, right='None'),
         }),
         Door('generate by a teacher', sampling.generate, {
-            'sampler': thing(sampling.Sampler(s.teacher, STEPS, 4)), 'steps': text('2', 'a number'), 'condition': thing(s.told),
+            'sampler': thing(sampling.Sampler(s.teacher, STEPS, 4)), 'steps': text('2', 'a number'),
+                'condition': thing(s.told),
             'guidance': number(1.5, 0, 100, right='None'),
         }),
         Door('generate without labels', sampling.generate, {
             'sampler': thing(s.sampler), 'steps': same('1'), 'condition': thing(Condition()),
             'shape': several((2, 4), (2,), (0, 4), (2, -4), (2, 3), (HUGE_ROWS, 4), (2, HUGE_ROWS), (1.5, 4)),
         }),
-        Door('guesses', ffe.guesses, {'model': thing(s.student), 'noise': thing(noise), 'step_list': thing(STEPS), 'condition': thing(s.told)}),
+        Door('guesses', ffe.guesses, {'model': thing(s.student), 'noise': thing(noise), 'step_list': thing(STEPS),
+            'condition': thing(s.told)}),
         Door('allocations', ffe.allocations, {'total': whole(5, 2), 'chunks': whole(2, 1), 'most': whole(4, 1)}),
         Door('shifted_stars', ffe.shifted_stars, {'chunks': whole(2, 1), 'most': whole(4, 1), 'others': whole(1, 1)}),
     ]
@@ -224,14 +293,17 @@ def loss_doors(s: Shelf) -> list[Door]:
     return [
         Door('student_loss', discriminator.student_loss, pair),
         Door('discriminator_loss', discriminator.discriminator_loss, pair),
-        Door('DiscriminatorHead', discriminator.DiscriminatorHead, {'config': thing(discriminator.HeadConfig(16, 2))}),
+        Door('DiscriminatorHead', discriminator.DiscriminatorHead,
+            {'config': thing(discriminator.HeadConfig(16, 2))}),
         Door('head_for', discriminator.head_for, {'config': thing(s.config), 'steps': whole(4, 1)}),
-        Door('step_logit', discriminator.step_logit, {'backbone': same(s.teacher), 'head': same(head), **at, 'n': whole(2, 1)}),
+        Door('step_logit', discriminator.step_logit, {'backbone': same(s.teacher), 'head': same(head), **at,
+            'n': whole(2, 1)}),
         Door('slope_finite', discriminator.slope_finite, {
             'here': tensor(logit, PASSES), 'there': tensor(logit, PASSES), 'delta': number(.01, 1e-9),
         }),
         Door('asd_gradient', asd.asd_gradient, {
-            'video': tensor(s.video, 'NaN, inf'), 'real_logit': tensor(normal(2), 'NaN, inf'), 'backbone': same(s.teacher),
+            'video': tensor(s.video, 'NaN, inf'), 'real_logit': tensor(normal(2), 'NaN, inf'),
+                'backbone': same(s.teacher),
             'head': same(head), 'sigma': tensor(s.sigma, 'NaN, inf'), 'eps': tensor(s.noise, 'NaN, inf'),
             'condition': thing(s.told), 'n': whole(2, 1),
         }),
@@ -250,29 +322,39 @@ def stage_doors(s: Shelf) -> list[Door]:
         return training.fit(**{'stage': stage, 'quiet': True, 'stop_after': 0, **args})
 
     return [
-        Door('TeacherStage', teacher.TeacherStage, {'settings': thing(small.teacher), 'net': thing(fake), 'world': thing(s.digits), 'runtime': thing(devices.Runtime())}),
-        Door('TeacherStage of a causal network', teacher.TeacherStage, {'settings': thing(small.ar), 'net': thing(student), 'world': thing(s.digits)}),
+        Door('TeacherStage', teacher.TeacherStage, {'settings': thing(small.teacher), 'net': thing(fake),
+            'world': thing(s.digits), 'runtime': thing(devices.Runtime())}),
+        Door('TeacherStage of a causal network', teacher.TeacherStage,
+            {'settings': thing(small.ar), 'net': thing(student), 'world': thing(s.digits)}),
         Door('DmdStage', dmd.DmdStage, {'settings': thing(small.dmd), **nets, **shared}),
-        Door('AsdStage', asd.AsdStage, {'settings': thing(small.asd), **nets, 'head': thing(discriminator.head_for(s.config)), **shared}),
-        Door('JudgeStage', judge.JudgeStage, {'settings': thing(small.judge), 'net': thing(judge.Judge(small.judge_network)), 'world': thing(s.digits)}),
+        Door('AsdStage', asd.AsdStage, {'settings': thing(small.asd), **nets,
+            'head': thing(discriminator.head_for(s.config)), **shared}),
+        Door('JudgeStage', judge.JudgeStage, {'settings': thing(small.judge),
+            'net': thing(judge.Judge(small.judge_network)), 'world': thing(s.digits)}),
         Door('fit', fitted, {
-            'folder': to_write(s.folder/'fit', s.folder, 'None, a folder'), 'save_seconds': number(120., 0), 'log_every': whole(20, 1),
+            'folder': to_write(s.folder/'fit', s.folder, 'None, a folder'), 'save_seconds': number(120., 0),
+                'log_every': whole(20, 1),
             'stop_after': whole(0, 0, right='None, too high'),
         }, ('log_every: too high',)),
-        Door('fit a stage', fitted, {'stage': thing(teacher.TeacherStage(small.teacher, trainable(s.teacher), s.digits))}),
+        Door('fit a stage', fitted, {'stage': thing(teacher.TeacherStage(small.teacher, trainable(s.teacher),
+            s.digits))}),
         Door('runtime', devices.runtime, {'device': text('cpu', 'None, empty')}),
         Door('pick_device', devices.pick_device, {'name': text('cpu', 'None, empty')}),
         Door('Runtime', devices.Runtime, {'device': thing(torch.device('cpu')), 'precision': text('bf16')}),
         Door('known', recipes.known, {'name': text('asd-1')}),
         Door('settings_of', recipes.settings_of, {'name': text('asd-1'), 'recipe': thing(small)}),
-        Door('Home.at', recipes.Home.at, {'folder': to_write(s.folder/'home', s.folder, 'a folder, below a file, not allowed, a zero byte, far too long')}),
+        Door('Home.at', recipes.Home.at, {'folder': to_write(s.folder/'home', s.folder,
+            'a folder, below a file, not allowed, a zero byte, far too long')}),
         Door('train', recipes.train, {
-            'name': text('told'), 'recipe': thing(small), 'home': thing(recipes.Home.at(s.folder/'home'), 'None'), 'device': text('cpu', 'None, empty'),
+            'name': text('told'), 'recipe': thing(small), 'home': thing(recipes.Home.at(s.folder/'home'), 'None'),
+                'device': text('cpu', 'None, empty'),
         }),
         Door('make_stage', recipes.make_stage, {
-            'name': text('teacher'), 'recipe': thing(small), 'home': thing(recipes.Home.at(s.folder/'home')), 'how': thing(devices.Runtime()),
+            'name': text('teacher'), 'recipe': thing(small), 'home': thing(recipes.Home.at(s.folder/'home')),
+                'how': thing(devices.Runtime()),
         }),
-        Door('settings.changed', settings.changed, {'settings': thing(small.teacher), 'learner__lr': number(.1, 0), 'steps': whole(3, 0, right='too high')}),
+        Door('settings.changed', settings.changed, {'settings': thing(small.teacher), 'learner__lr': number(.1, 0),
+            'steps': whole(3, 0, right='too high')}),
         Door('from_record', settings.from_record, {'kind': same(StepList), 'record': thing({'count': 4}, 'a dict')}),
     ]
 
@@ -285,16 +367,24 @@ def file_doors(s: Shelf) -> list[Door]:
         Door('writable', files.writable, {'path': to_write(f/'new', f)}),
         Door('replacing', entered(files.replacing), {'path': to_write(f/'new', f)}),
         Door('locked', entered(files.locked), {'folder': to_write(f/'locked', f, 'a folder')}),
-        Door('listing', files.listing, {'folder': to_read(s.json, f, 'a folder, a missing file, an empty file, a few bytes, JSON, half a file, a text file, one bit, a zero byte, far too long')}),
-        Door('save_json', files.save_json, {'path': to_write(f/'new.json', f), 'data': thing({'a': 1}, 'None, a text, a Unicode digit, a list, a dict, a number')}),
+        Door('listing', files.listing,
+            {'folder': to_read(s.json, f,
+                'a folder, a missing file, an empty file, a few bytes, JSON, half a file, a text file, one bit, '
+                'a zero byte, far too long')}),
+        Door('save_json', files.save_json, {'path': to_write(f/'new.json', f),
+            'data': thing({'a': 1}, 'None, a text, a Unicode digit, a list, a dict, a number')}),
         Door('load_json', files.load_json, {'path': to_read(s.json, f, 'JSON, one bit')}),
-        Door('save_tensors', files.save_tensors, {'path': new, 'tensors': thing(tensors, 'a dict'), 'description': thing({'b': 1}, 'a dict')}),
+        Door('save_tensors', files.save_tensors, {'path': new, 'tensors': thing(tensors, 'a dict'),
+            'description': thing({'b': 1}, 'a dict')}),
         Door('load_tensors', files.load_tensors, {'path': to_read(saved, f)}),
         Door('read_header', shards.read_header, {'path': to_read(saved, f, 'one bit, half a file')}),
         Door('load_split', shards.load_split, {'path': to_read(saved, f), 'wanted': same({})}),
-        Door('publish', checkpoints.publish, {'net': thing(s.student), 'path': to_write(f/'net.safetensors', f), 'stage': thing(None, 'None')}),
-        Door('load_network', checkpoints.load_network, {'path': to_read(s.weights, f), 'device': text('cpu', 'None, empty')}),
-        Door('build_network', checkpoints.build_network, {'description': thing(checkpoints.describe_network(s.student))}),
+        Door('publish', checkpoints.publish, {'net': thing(s.student), 'path': to_write(f/'net.safetensors', f),
+            'stage': thing(None, 'None')}),
+        Door('load_network', checkpoints.load_network, {'path': to_read(s.weights, f),
+            'device': text('cpu', 'None, empty')}),
+        Door('build_network', checkpoints.build_network,
+            {'description': thing(checkpoints.describe_network(s.student))}),
         Door('load', sampling.load, {'name': to_read(s.weights, f), 'device': text('cpu', 'None, empty')}),
         Door('load a shipped network', sampling.load, {'name': text(str(s.weights))}),
         Door('load_judge', measures.load_judge, {'device': text('cpu', 'None, empty')}),
@@ -311,24 +401,35 @@ def picture_doors(s: Shelf) -> list[Door]:
     zoom, fps = whole(2, 1, 100), number(8., .1, 1000)
     films = {'a': pictures.pixels(s.video[0])[..., 0]}
     return [
-        Door('pixels', pictures.pixels, {'video': tensor(s.video, 'an axis less, an axis more, one row, one column, one row more, whole numbers')}),
+        Door('pixels', pictures.pixels,
+            {'video': tensor(s.video,
+                'an axis less, an axis more, one row, one column, one row more, whole numbers')}),
         Door('page', pictures.page, {'videos': video, 'zoom': zoom, 'gap': whole(2, 0, 100)}),
-        Door('strips', pictures.strips, {'videos': video, 'names': several(['a', 'b'], ['a'], right='empty, of None'), 'path': to_write(f/'strip.png', f, 'None'), 'zoom': zoom}),
-        Door('film', pictures.film, {'videos': tensor(s.video, 'an axis less, one row, one column, one row more, whole numbers'), 'zoom': zoom}),
-        Door('movie', pictures.movie, {'videos': tensor(s.video, 'an axis less, one row, one column, one row more, whole numbers'), 'fps': fps}),
+        Door('strips', pictures.strips, {'videos': video, 'names': several(['a', 'b'], ['a'],
+            right='empty, of None'), 'path': to_write(f/'strip.png', f, 'None'), 'zoom': zoom}),
+        Door('film', pictures.film,
+            {'videos': tensor(s.video, 'an axis less, one row, one column, one row more, whole numbers'),
+                'zoom': zoom}),
+        Door('movie', pictures.movie,
+            {'videos': tensor(s.video, 'an axis less, one row, one column, one row more, whole numbers'),
+                'fps': fps}),
         Door('save_video', pictures.save_video, {
-            'path': to_write(f/'film.gif', f, ending='.gif'), 'videos': tensor(s.video, 'an axis less, one row, one column, one row more, whole numbers'),
+            'path': to_write(f/'film.gif', f, ending='.gif'), 'videos': tensor(s.video,
+                'an axis less, one row, one column, one row more, whole numbers'),
             'fps': fps, 'zoom': zoom,
         }),
-        Door('save_video as mp4', pictures.save_video, {'path': to_write(f/'film.mp4', f, ending='.mp4'), 'videos': same(s.video[:, :2])}),
+        Door('save_video as mp4', pictures.save_video, {'path': to_write(f/'film.mp4', f, ending='.mp4'),
+            'videos': same(s.video[:, :2])}),
         Door('png', player.png, {'frame': thing(films['a'][0]), 'zoom': zoom}),
         Door('recorded', player.recorded, {'films': thing(films)}),
         Door('film_page', law.film_page, {
-            'films': thing({'a': normal(3, 2, 4, 2)}), 'places': tensor(normal(3, 2), 'one row, one row more, whole numbers'), 'name': text('film', 'another word, far too long'),
+            'films': thing({'a': normal(3, 2, 4, 2)}), 'places': tensor(normal(3, 2),
+                'one row, one row more, whole numbers'), 'name': text('film', 'another word, far too long'),
             'frames': whole(5, 1),
         }),
         Door('save_film', curves.save_film, {
-            'pages': same(pictures.page(s.video)[None]), 'path': to_write(f/'points.gif', f, ending='.gif'), 'seconds': number(1., .001), 'rest': number(1., 0),
+            'pages': same(pictures.page(s.video)[None]), 'path': to_write(f/'points.gif', f, ending='.gif'),
+                'seconds': number(1., .001), 'rest': number(1., 0),
         }),
     ]
 
@@ -343,41 +444,65 @@ def measure_doors(s: Shelf) -> list[Door]:
             'rows': [{'mark': 0, 'steps': '1', 'seed': i, 'w2': .1 * i} for i in range(2)]}
     result = thing(rows)
     return [
-        Door('centres', tracker.centres, {'video': tensor(video, 'one row, one column, one row more'), 'haze': number(.1, 0, 1)}),
-        Door('motion', tracker.motion, {'centre': tensor(normal(2, 4, 2), 'one row, one row more'), 'chunk': whole(2, 2), 'tolerance': number(.25, 0)}),
+        Door('centres', tracker.centres, {'video': tensor(video, 'one row, one column, one row more'),
+            'haze': number(.1, 0, 1)}),
+        Door('motion', tracker.motion, {'centre': tensor(normal(2, 4, 2), 'one row, one row more'),
+            'chunk': whole(2, 2), 'tolerance': number(.25, 0)}),
         Door('frechet', measures.frechet, {'a': tensor(a, more), 'b': tensor(b, more)}),
-        Door('density_coverage', measures.density_coverage, {'real': tensor(a, more), 'fake': tensor(b, more + ', one row'), 'k': whole(5, 1)}),
+        Door('density_coverage', measures.density_coverage, {'real': tensor(a, more),
+            'fake': tensor(b, more + ', one row'), 'k': whole(5, 1)}),
         Door('look', measures.look, {'judge': thing(s.judge), 'video': clips, 'chunk': whole(2, 2)}),
-        Door('total_variation', measures.total_variation, {'a': tensor(counts, 'NaN, inf, whole numbers, one row, one row more'), 'b': tensor(counts, 'NaN, inf, whole numbers, one row, one row more')}),
+        Door('total_variation', measures.total_variation, {'a': tensor(counts,
+            'NaN, inf, whole numbers, one row, one row more'),
+                'b': tensor(counts, 'NaN, inf, whole numbers, one row, one row more')}),
         Door('asked', measures.asked, {'condition': thing(s.told), 'block': text('digit')}),
-        Door('Reference', measures.Reference, {'judge': thing(s.judge), 'video': tensor(video, 'one row more'), 'condition': thing(s.told), 'chunk': whole(2, 2)}),
-        Door('Reference.of_world', measures.Reference.of_world, {'judge': thing(s.judge), 'world': thing(s.digits), 'count': whole(16, 2), 'seed': seed()}),
-        Door('Reference.measure', s.reference.measure, {'video': tensor(video, ''), 'condition': thing(Condition(s.labels[:1].repeat(2, 1, 1)))}),
+        Door('Reference', measures.Reference, {'judge': thing(s.judge), 'video': tensor(video, 'one row more'),
+            'condition': thing(s.told), 'chunk': whole(2, 2)}),
+        Door('Reference.of_world', measures.Reference.of_world,
+            {'judge': thing(s.judge), 'world': thing(s.digits), 'count': whole(16, 2), 'seed': seed()}),
+        Door('Reference.measure', s.reference.measure, {'video': tensor(video, ''),
+            'condition': thing(Condition(s.labels[:1].repeat(2, 1, 1)))}),
         Door('Reference.over_time', s.reference.over_time, {'video': tensor(video, 'one row more')}),
-        Door('drift', long.drift, {'reference': thing(s.reference), 'video': tensor(video, 'one row more'), 'stretch': whole(2, 1)}),
-        Door('interval', measures.interval, {'values': tensor(a[:, 0], 'NaN, one row more, whole numbers'), 'level': number(.9, .01, .99), 'rounds': whole(20, 1), 'seed': seed()}),
-        Door('across_seeds', measures.across_seeds, {'values': tensor(a[:, 0], 'one row more, whole numbers'), 'level': number(.9, .01, .99)}),
-        Door('sliced_w2', points.sliced_w2, {'a': tensor(a, 'whole numbers'), 'b': tensor(b, 'whole numbers'), 'directions': whole(8, 1), 'seed': seed()}),
-        Door('mmd', points.mmd, {'a': tensor(a, 'whole numbers'), 'b': tensor(b, 'whole numbers'), 'widths': several([.1], [0.], [-1.], [math_nan])}),
-        Door('two_sample', points.two_sample, {'a': tensor(a, 'whole numbers'), 'b': tensor(b, 'whole numbers'), 'features': whole(8, 1), 'seed': seed()}),
-        Door('mode_shares', points.mode_shares, {'world': thing(s.world), 'video': points_of}, ('video: one row', 'video: whole numbers')),
-        Door('mode_tv', points.mode_tv, {'world': thing(s.world), 'video': points_of}, ('video: one row', 'video: whole numbers')),
-        Door('cross_entropies', points.cross_entropies, {'world': thing(s.world), 'video': points_of}, ('video: one row', 'video: whole numbers')),
-        Door('measure_points', points.measure_points, {'world': thing(s.world), 'video': tensor(s.points, 'whole numbers'), 'real': tensor(s.points, 'whole numbers')}),
+        Door('drift', long.drift, {'reference': thing(s.reference), 'video': tensor(video, 'one row more'),
+            'stretch': whole(2, 1)}),
+        Door('interval', measures.interval, {'values': tensor(a[:, 0], 'NaN, one row more, whole numbers'),
+            'level': number(.9, .01, .99), 'rounds': whole(20, 1), 'seed': seed()}),
+        Door('across_seeds', measures.across_seeds, {'values': tensor(a[:, 0], 'one row more, whole numbers'),
+            'level': number(.9, .01, .99)}),
+        Door('sliced_w2', points.sliced_w2, {'a': tensor(a, 'whole numbers'), 'b': tensor(b, 'whole numbers'),
+            'directions': whole(8, 1), 'seed': seed()}),
+        Door('mmd', points.mmd, {'a': tensor(a, 'whole numbers'), 'b': tensor(b, 'whole numbers'),
+            'widths': several([.1], [0.], [-1.], [math_nan])}),
+        Door('two_sample', points.two_sample, {'a': tensor(a, 'whole numbers'), 'b': tensor(b, 'whole numbers'),
+            'features': whole(8, 1), 'seed': seed()}),
+        Door('mode_shares', points.mode_shares, {'world': thing(s.world), 'video': points_of},
+            ('video: one row', 'video: whole numbers')),
+        Door('mode_tv', points.mode_tv, {'world': thing(s.world), 'video': points_of},
+            ('video: one row', 'video: whole numbers')),
+        Door('cross_entropies', points.cross_entropies, {'world': thing(s.world), 'video': points_of},
+            ('video: one row', 'video: whole numbers')),
+        Door('measure_points', points.measure_points, {'world': thing(s.world),
+            'video': tensor(s.points, 'whole numbers'), 'real': tensor(s.points, 'whole numbers')}),
         Door('real_points', points.real_points, {'world': thing(s.world), 'count': whole(8, 1), 'seed': seed()}),
         Door('real_floor', points.real_floor, {'world': thing(s.world), 'count': whole(8, 2), 'sets': whole(1, 1)}),
-        Door('column', curves.column, {'result': result, 'steps': text('1'), 'measure': text('w2'), 'mark': whole(0, 0, right='None')}),
+        Door('column', curves.column, {'result': result, 'steps': text('1'), 'measure': text('w2'),
+            'mark': whole(0, 0, right='None')}),
         Door('paired', curves.paired, {'a': result, 'b': result, 'steps': text('1')}),
         Door('curves.interval', curves.interval, {'x': tensor(flat[:, 0], 'NaN, inf, one row more')}),
         Door('holm', curves.holm, {'differences': thing({'a': flat[:, 0]}, 'a dict')}),
-        Door('law_matrix', law.law_matrix, {'count': whole(4, 1), 'unified': number(1., 0), 'told': number(0., 0), 'adversarial': number(0., 0)}),
+        Door('law_matrix', law.law_matrix, {'count': whole(4, 1), 'unified': number(1., 0), 'told': number(0., 0),
+            'adversarial': number(0., 0)}),
         Door('follow', law.follow, {
-            'points': tensor(normal(2, 5, 2), 'NaN, inf, one row, one column, one row more'), 'data': thing(law.Modes(torch.ones(1), torch.zeros(1, 2), .1)),
-            'flow': text('both'), 'steps': whole(2, 1), 'rate': number(.25, 0), 'strength': number(1., 0), 'levels': several([.3], [0.], [1.], [2.], [math_nan]),
+            'points': tensor(normal(2, 5, 2), 'NaN, inf, one row, one column, one row more'),
+                'data': thing(law.Modes(torch.ones(1), torch.zeros(1, 2), .1)),
+            'flow': text('both'), 'steps': whole(2, 1), 'rate': number(.25, 0), 'strength': number(1., 0),
+                'levels': several([.3], [0.], [1.], [2.], [math_nan]),
         }),
         Door('stack', ensembles.stack, {'nets': several([s.teacher, s.teacher])}),
-        Door('unstack', ensembles.unstack, {'net': thing(ensembles.stack([s.teacher, s.teacher])), 'member': whole(0), 'like': thing(s.teacher)}),
-        Door('similarity', ffe.similarity, {'found': several([normal(4, 2, 2, 1, 4, 4)]), 'mean': tensor(normal(2, 1, 4, 4), 'whole numbers'), 'kind': text('raw')}),
+        Door('unstack', ensembles.unstack, {'net': thing(ensembles.stack([s.teacher, s.teacher])),
+            'member': whole(0), 'like': thing(s.teacher)}),
+        Door('similarity', ffe.similarity, {'found': several([normal(4, 2, 2, 1, 4, 4)]),
+            'mean': tensor(normal(2, 1, 4, 4), 'whole numbers'), 'kind': text('raw')}),
     ]
 
 
@@ -388,23 +513,36 @@ def live_doors(s: Shelf) -> list[Door]:
     pipeline.set_progress_bar_config(disable=True)
     return [
         Door('Session', live.Session, {'students': thing(crowd), 'frame': frame}),
-        Door('free_sockets', lambda **a: [x.close() for x in live.free_sockets(**a)[0]], {'port': whole(18_000, 1, 65_535), 'tries': whole(20, 1)}),
-        Door('play', live.play, {'weights': several([], ['no such'], [s.folder/'missing.safetensors'], right='a list'), 'port': whole(8000), 'browser': same(False)}),
-        Door('Player', player.Player, {'student': thing(windowed), 'step_list': thing(STEPS), 'frame': frame, 'speed': whole(12, 1), 'seconds': whole(10, 1)}),
+        Door('free_sockets', lambda **a: [x.close() for x in live.free_sockets(**a)[0]],
+            {'port': whole(18_000, 1, 65_535), 'tries': whole(20, 1)}),
+        Door('play', live.play, {'weights': several([], ['no such'], [s.folder/'missing.safetensors'],
+            right='a list'), 'port': whole(8000), 'browser': same(False)}),
+        Door('Player', player.Player, {'student': thing(windowed), 'step_list': thing(STEPS), 'frame': frame,
+            'speed': whole(12, 1), 'seconds': whole(10, 1)}),
         Door('check_exportable', export.check_exportable, {'net': thing(windowed)}),
-        Door('export_onnx', export.export_onnx, {'net': thing(windowed), 'path': to_write(s.folder/'x.onnx', s.folder)}),
-        Door('export_page', export.export_page, {'net': thing(s.student), 'step_list': thing(STEPS), 'folder': to_write(s.folder/'page', s.folder)}),
-        Door('seeds_of', pipelines.seeds_of, {'generator': thing(torch.Generator(), 'None'), 'batch': whole(2, 1)}, ('batch: too high',)),
-        Door('texts_of', pipelines.texts_of, {'prompt': text('a', 'another word, far too long, a zero byte, a negative number, a half, a Unicode digit, empty')}),
-        Door('CausalVideoPipeline', pipelines.CausalVideoPipeline.around, {'net': thing(s.student), 'frames': whole(4, 2), 'step_list': thing(STEPS)}),
+        Door('export_onnx', export.export_onnx, {'net': thing(windowed),
+            'path': to_write(s.folder/'x.onnx', s.folder)}),
+        Door('export_page', export.export_page, {'net': thing(s.student), 'step_list': thing(STEPS),
+            'folder': to_write(s.folder/'page', s.folder)}),
+        Door('seeds_of', pipelines.seeds_of, {'generator': thing(torch.Generator(), 'None'), 'batch': whole(2, 1)},
+            ('batch: too high',)),
+        Door('texts_of', pipelines.texts_of,
+            {'prompt': text('a', 'another word, far too long, a zero byte, a negative number, a half, a Unicode digit, '
+                'empty')}),
+        Door('CausalVideoPipeline', pipelines.CausalVideoPipeline.around,
+            {'net': thing(s.student), 'frames': whole(4, 2), 'step_list': thing(STEPS)}),
         Door('CausalVideoPipeline.stream', drained(pipeline.stream), {
-            'prompt': text('7,right', 'empty'), 'steps': text('1', 'a number'), 'num_frames': whole(4, 2, right='None'), 'generator': thing(torch.Generator(), 'None'),
+            'prompt': text('7,right', 'empty'), 'steps': text('1', 'a number'),
+                'num_frames': whole(4, 2, right='None'), 'generator': thing(torch.Generator(), 'None'),
         }),
-        Door('CausalVideoPipeline()', pipeline, {'prompt': text('7,right', 'empty'), 'output_type': text('np'), 'steps': same('1')}),
+        Door('CausalVideoPipeline()', pipeline, {'prompt': text('7,right', 'empty'), 'output_type': text('np'),
+            'steps': same('1')}),
         Door('check_inputs', pipelines.CausalWanPipeline.check_inputs, {
-            'num_frames': whole(81, 1), 'height': whole(480, 1), 'width': whole(832, 1), 'layout': thing(CausalLayout(3)),
+            'num_frames': whole(81, 1), 'height': whole(480, 1), 'width': whole(832, 1),
+                'layout': thing(CausalLayout(3)),
         }),
-        Door('study', students.study, {'settings': thing(students.ToySettings()), 'folder': to_write(s.folder/'toy', s.folder, 'None, a folder'), 'device': text('cpu', 'None, empty')}),
+        Door('study', students.study, {'settings': thing(students.ToySettings()),
+            'folder': to_write(s.folder/'toy', s.folder, 'None, a folder'), 'device': text('cpu', 'None, empty')}),
     ]
 
 
@@ -413,7 +551,8 @@ def messages() -> list[bytes | str]:
     good: dict[str, Any] = {'digit': 7, 'direction': 'right', 'steps': '1', 'seed': 0}
     values: list[Any] = [None, '', 'x', '٣', -2, 10, 1.5, True, [], {}, 10 ** 30, 1e300, [7], {'a': 1}, 'right\0']
     found = [json.dumps({**good, name: value}) for name in good for value in values if (name, value) != ('seed', 10)]
-    found += ['', '{', '[]', 'null', '3', '"x"', '{"digit": NaN}', '[' * 3000, '{"a":' * 2000, '{"digit": 7, "more": 1}', 'x' * 5000, '\0']
+    found += ['', '{', '[]', 'null', '3', '"x"', '{"digit": NaN}', '[' * 3000, '{"a":' * 2000,
+        '{"digit": 7, "more": 1}', 'x' * 5000, '\0']
     return [*found, b'\xff\xfe', b'', b'{"digit": 1e999}']
 
 
@@ -423,38 +562,48 @@ def bad_commands(s: Shelf) -> list[list[str]]:
     (s.folder/'binary.txt').write_bytes(bytes(range(128, 256)))
     (s.folder/'blank.txt').write_text('\n \n')
     (s.folder/'damaged.safetensors').write_bytes(b'\0' * 100)
-    weights = ('no such', '', '٣', f, f'{f}/missing.safetensors', f'{f}/damaged.safetensors', f'{f}/good.json', 'judge', '../asd', 'a\0b', 'x' * 5000)
-    outs = (f'{f}/film.avi', f, '/proc/film.mp4', f'{f}/good.json/film.mp4', '', 'film', f'{f}/a\0b.mp4', f'{f}/{"x" * 300}.mp4')
+    weights = ('no such', '', '٣', f, f'{f}/missing.safetensors', f'{f}/damaged.safetensors', f'{f}/good.json',
+        'judge', '../asd', 'a\0b', 'x' * 5000)
+    outs = (f'{f}/film.avi', f, '/proc/film.mp4', f'{f}/good.json/film.mp4', '', 'film', f'{f}/a\0b.mp4',
+        f'{f}/{"x" * 300}.mp4')
     found = [[name, '--weights', word] for name in ('sample', 'evaluate', 'export', 'play') for word in weights]
     found += [['sample', '--out', out] for out in outs]
-    found += [['sample', '--out', 'a.png', '--label', label] for label in ('10', 'x', '٣', '7,7', 'right,left', '7,right+', '²', '-1', '7;right', 'NaN')]
-    steps = ('0', '5', '-1', '1.5', '²', '٣', '1**', '1,', ',', '1,2,3', 'NaN', '1*,2', '9' * 4000, ' ', '1 2', '4,1,1')
+    found += [['sample', '--out', 'a.png', '--label', label] for label in ('10', 'x', '٣', '7,7', 'right,left',
+        '7,right+', '²', '-1', '7;right', 'NaN')]
+    steps = ('0', '5', '-1', '1.5', '²', '٣', '1**', '1,', ',', '1,2,3', 'NaN', '1*,2', '9' * 4000, ' ', '1 2',
+        '4,1,1')
     found += [['sample', '--out', 'a.png', '--steps', word] for word in steps]
     found += [['sample', '--out', 'a.png', '--frames', word] for word in ('3', '99999', '0', '100001')]
     devices_ = ('gpu', 'cuda:99', 'cuda:-1', 'cuda:٣', 'mps:1', 'cpu:0', '٣', 'tpu')
-    found += [[name, '--device', word] for name in ('sample', 'evaluate', 'train judge', 'train asd', 'reproduce', 'bench') for word in devices_]
+    found += [[name, '--device', word] for name in ('sample', 'evaluate', 'train judge', 'train asd', 'reproduce',
+        'bench') for word in devices_]
     found = [[*words[0].split(), *words[1:]] for words in found]
     names = ('no such', 'asd', 'teacher-1', 'dmd-', 'dmd-x', 'dmd-٣', 'dmd--1', '../dmd', '')
     found += [['train', 'dmd', '--folder', f'{f}/trial', '--name', name] for name in names if name]
-    found += [['train', kind, '--folder', f'{f}/trial'] for kind in ('ar', 'paths', 'init', 'dmd', 'asd')]      # nothing to start from
+    found += [['train', kind, '--folder', f'{f}/trial'] for kind in ('ar', 'paths', 'init', 'dmd',
+        'asd')]      # nothing to start from
     folders = ('/proc/x', f'{f}/good.json', f'{f}/good.json/below', f'{f}/{"x" * 300}')
     found += [['train', kind, '--folder', folder] for kind in ('judge', 'teacher', 'asd') for folder in folders]
     found += [['reproduce', '--size', 'tiny', '--folder', folder] for folder in folders]
     found += [['toy', '--out', folder] for folder in folders]
     found += [['train', 'teacher', '--folder', f'{f}/trial', '--batch', word] for word in ('7', '65', '1')]
-    found += [['train', 'judge', '--folder', f'{f}/trial', '--block', '3'], ['train', 'judge', '--folder', f'{f}/trial', '--turns', '7']]
-    found += [['embed', '--prompts', word] for word in (f, f'{f}/missing.txt', f'{f}/binary.txt', f'{f}/blank.txt', '', 'x' * 5000)]
+    found += [['train', 'judge', '--folder', f'{f}/trial', '--block', '3'],
+        ['train', 'judge', '--folder', f'{f}/trial', '--turns', '7']]
+    found += [['embed', '--prompts', word] for word in (f, f'{f}/missing.txt', f'{f}/binary.txt', f'{f}/blank.txt',
+        '', 'x' * 5000)]
     found += [['verify', '--room', word] for word in ('no such', '', '٣')]
     files_ = ('/proc/x.json', f, f'{f}/good.json/x.json', f'{f}/{"x" * 300}.json')
     found += [[name, '--json', word] for name in ('verify', 'bench', 'plan', 'evaluate', 'toy') for word in files_]
-    found += [['plan', '--frames', '20'], ['plan', '--chunk', '5'], ['export', '--out', '/proc/x'], ['gallery', '--out', '/proc/x'], ['gallery']]
+    found += [['plan', '--frames', '20'], ['plan', '--chunk', '5'], ['export', '--out', '/proc/x'],
+        ['gallery', '--out', '/proc/x'], ['gallery']]
     return found
 
 
 def all_doors(s: Shelf) -> list[Door]:
     "Every door."
     rooms = (
-        randomness_doors, model_doors, world_doors, flow_doors, rollout_doors, loss_doors, stage_doors, file_doors, picture_doors,
+        randomness_doors, model_doors, world_doors, flow_doors, rollout_doors, loss_doors, stage_doors, file_doors,
+            picture_doors,
         measure_doors, live_doors,
     )
     return [door for room in rooms for door in room(s)]

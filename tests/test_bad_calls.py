@@ -1,7 +1,8 @@
-"""More than two thousand bad calls: each ends in our own error, in one sentence that names the value and what is allowed.
+"""Thousands of bad calls: each ends in our own error, in a sentence that names the value and what is allowed.
 
 Wrong is what `doors` knows to be wrong for an argument of its kind; the good calls stand in `good_calls`.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -34,7 +35,7 @@ from asdvideo.pictures import save_video
 from asdvideo.sampling import generate
 from asdvideo.settings import Settings, changed
 
-SECONDS, ROOM = 5, 2 ** 31
+SECONDS, ROOM = 5, 2**31
 SENTENCE = re.compile(r'[^\n]{3,900}[.)!]', re.DOTALL)
 
 
@@ -60,6 +61,7 @@ def bounded() -> Iterator[None]:
 @contextlib.contextmanager
 def limited() -> Iterator[None]:
     "Inside, a call that takes too long ends in `TooLong`."
+
     def ring(number: int, frame: object) -> None:
         raise TooLong
 
@@ -113,7 +115,7 @@ def test_bad_calls(shelf, capfd):
     assert not faults, faults
 
 
-LONG = ('play', 'train', 'export_onnx', 'export_page')      # these serve, train for hours, compile, or fetch something
+LONG = ('play', 'train', 'export_onnx', 'export_page')  # these serve, train for hours, compile, or fetch something
 
 
 def test_good_calls(shelf, capfd):
@@ -127,8 +129,12 @@ def test_good_calls(shelf, capfd):
 
 def test_every_name_at_the_front_door_is_tried(shelf):
     tried = {re.split(r'[ .(]', door.name)[0] for door in all_doors(shelf)}
-    contracts = {'AsdError', 'Denoiser', 'KVCache', 'World', 'Stage', 'Settings', 'setting'}       # nothing to call
-    settings = {name for name in HOME if isinstance(getattr(asdvideo, name), type) and issubclass(getattr(asdvideo, name), Settings)}
+    contracts = {'AsdError', 'Denoiser', 'KVCache', 'World', 'Stage', 'Settings', 'setting'}  # nothing to call
+    settings = {
+        name
+        for name in HOME
+        if isinstance(getattr(asdvideo, name), type) and issubclass(getattr(asdvideo, name), Settings)
+    }
     other = {'changed': 'settings', 'CausalWanPipeline': 'check_inputs', 'Sampler': 'generate'}
     missing = set(HOME) - tried - contracts - settings
     assert {name for name in missing if other.get(name) not in tried} == set()
@@ -144,7 +150,11 @@ def modules() -> Iterator[Any]:
 def all_settings() -> list[Settings]:
     "Settings of every kind, as they are when nobody says otherwise."
     kinds = [kind for module in modules() for kind in vars(module).values() if isinstance(kind, type)]
-    own = {kind for kind in kinds if issubclass(kind, Settings) and dataclasses.is_dataclass(kind) and dataclasses.fields(kind)}
+    own = {
+        kind
+        for kind in kinds
+        if issubclass(kind, Settings) and dataclasses.is_dataclass(kind) and dataclasses.fields(kind)
+    }
     return [kind() for kind in sorted(own, key=str)]
 
 
@@ -160,7 +170,7 @@ def bad_settings(one: Settings) -> Iterator[tuple[str, Any]]:
         if type(None) in kinds:
             del bad['None']
         if {int, float} & kinds:
-            bad |= {'NaN': math.nan, 'inf': math.inf, 'huge': 10 ** 400, 'low': facts['low'] - 1, 'True': True}
+            bad |= {'NaN': math.nan, 'inf': math.inf, 'huge': 10**400, 'low': facts['low'] - 1, 'True': True}
             bad |= {'high': facts['high'] + 1} if math.isfinite(facts['high']) else {}
         if typing.get_origin(hint) is tuple:
             bad |= {'empty': (), 'of None': (None,), 'of a dict': ({},)}
@@ -227,4 +237,4 @@ def test_the_test_can_fail():
     for call, what in ((echo, 'accepted'), (broken, 'KeyError'), (endless, 'more than'), (mumbling, 'a poor message')):
         assert outcome(call, {'x': 3}).startswith(what)
     with bounded():
-        assert outcome(torch.zeros, {'size': (2 ** 31,)}).startswith('RuntimeError')
+        assert outcome(torch.zeros, {'size': (2**31,)}).startswith('RuntimeError')

@@ -1,4 +1,5 @@
 "Power cuts, full disks, damaged files, two processes in one folder, ruined trainings: what is said, and what is kept."
+
 from __future__ import annotations
 
 import dataclasses
@@ -58,6 +59,7 @@ def network(tmp_path: Path) -> Path:
 
 # 1. parts that a killed process has left
 
+
 def test_parts_are_no_data(tmp_path):
     teacher = fresh_network(SMALL).eval()
     folder = record_paths(teacher, WORLD, StepList(4), PATHS, tmp_path/'paths', 'here', quiet=True)
@@ -73,6 +75,7 @@ def test_parts_are_no_data(tmp_path):
 
 
 # 2. weights that are no numbers
+
 
 @pytest.mark.parametrize('value', [float('nan'), float('inf')])
 def test_ruined_averages_are_not_saved(tmp_path, value):
@@ -107,10 +110,19 @@ def test_weights_that_fp16_cannot_hold_are_not_published(tmp_path, value):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize('change', [
-    lambda x: x.fill_(float('nan')), lambda x: x.fill_(float('inf')), lambda x: x.to(torch.int8), lambda x: x.bool(),
-    lambda x: x.to(torch.complex64), lambda x: x.to(torch.float8_e4m3fn), lambda x: x.double(), lambda x: x[:1],
-])
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda x: x.fill_(float('nan')),
+        lambda x: x.fill_(float('inf')),
+        lambda x: x.to(torch.int8),
+        lambda x: x.bool(),
+        lambda x: x.to(torch.complex64),
+        lambda x: x.to(torch.float8_e4m3fn),
+        lambda x: x.double(),
+        lambda x: x[:1],
+    ],
+)
 def test_weights_of_another_kind_are_not_loaded(network, change):
     def spoil(tensors: dict, description: dict) -> None:
         name = sorted(tensors)[0]
@@ -122,6 +134,7 @@ def test_weights_of_another_kind_are_not_loaded(network, change):
 
 
 # 3. one owner for a folder
+
 
 def test_two_processes_do_not_share_a_folder(tmp_path):
     read, write = os.pipe()
@@ -142,6 +155,7 @@ def test_two_processes_do_not_share_a_folder(tmp_path):
 
 # 4. a full disk
 
+
 def test_a_full_disk_is_told_before_the_work_and_keeps_the_last_state(tmp_path):
     quick(tmp_path, stop_after=2)
     before = (tmp_path/'state.safetensors').read_bytes()
@@ -161,6 +175,7 @@ def test_a_full_disk_is_told_before_the_work_and_keeps_the_last_state(tmp_path):
 
 # 5. a training that explodes
 
+
 def test_what_is_said_about_an_explosion_is_true(tmp_path):
     with pytest.raises(AsdError, match='restart') as caught:
         quick(tmp_path, stage=stage(40, lr=1e10, warmup=0), save_seconds=0)
@@ -169,6 +184,7 @@ def test_what_is_said_about_an_explosion_is_true(tmp_path):
 
 
 # 6. stops, and files that are replaced
+
 
 def test_a_stop_leaves_no_trace_in_the_history(tmp_path):
     whole = quick(None)['history']
@@ -186,6 +202,7 @@ def test_a_file_may_be_replaced_while_its_tensors_are_used(tmp_path):
 
 # 7. the number of threads
 
+
 def test_another_number_of_threads_is_another_training(tmp_path):
     quick(tmp_path, stop_after=2)
     threads = torch.get_num_threads()
@@ -200,6 +217,7 @@ def test_another_number_of_threads_is_another_training(tmp_path):
 
 # 8. descriptions
 
+
 def test_every_flipped_bit_is_told(network):
     whole = bytearray(network.read_bytes())
     for place in (*range(9), *range(9, 4000, 61), *range(4000, len(whole), 4999)):
@@ -211,7 +229,15 @@ def test_every_flipped_bit_is_told(network):
             pytest.fail(f'bit {place % 8} of byte {place} was not noticed')
 
 
-WRONG = {'heads': 0, 'width': 400_000, 'depth': 1_000_000, 'size': 17, 'labels': 'x', 'floor': None, 'patch': float('nan')}
+WRONG = {
+    'heads': 0,
+    'width': 400_000,
+    'depth': 1_000_000,
+    'size': 17,
+    'labels': 'x',
+    'floor': None,
+    'patch': float('nan'),
+}
 
 
 @pytest.mark.parametrize('name', WRONG)
@@ -221,23 +247,46 @@ def test_descriptions_of_impossible_networks(name):
         build_network({**good, 'config': {**good['config'], name: WRONG[name]}})
 
 
-@pytest.mark.parametrize('change', [
-    {'kind': 'x'}, {'kind': None}, {'config': None}, {'config': {}}, {'config': []}, {'layout': None}, {'layout': []},
-    {'layout': {'chunk': 0}}, {'layout': {'chunk': 2, 'more': 1}}, {'config': {'preset': 'odd'}},
-])
+@pytest.mark.parametrize(
+    'change',
+    [
+        {'kind': 'x'},
+        {'kind': None},
+        {'config': None},
+        {'config': {}},
+        {'config': []},
+        {'layout': None},
+        {'layout': []},
+        {'layout': {'chunk': 0}},
+        {'layout': {'chunk': 2, 'more': 1}},
+        {'config': {'preset': 'odd'}},
+    ],
+)
 def test_descriptions_that_are_none(network, change):
     rewrite(network, lambda tensors, description: description['network'].update(change))
     with pytest.raises(AsdError):
         load_network(network)
 
 
-@pytest.mark.parametrize('change', [
-    lambda d: d.pop('record'), lambda d: d.pop('skeleton'), lambda d: d.pop('config'), lambda d: d.pop('threads'),
-    lambda d: d['record'].update(done=999), lambda d: d['record'].update(done=-3), lambda d: d['record'].update(done='2'),
-    lambda d: d['record'].update(window=3), lambda d: d['record'].update(history=None), lambda d: d['record'].pop('seconds'),
-    lambda d: d.update(config=[]), lambda d: d.update(record=[]), lambda d: d.update(skeleton={'dict': []}),
-    lambda d: d.update(skeleton=3),
-])
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda d: d.pop('record'),
+        lambda d: d.pop('skeleton'),
+        lambda d: d.pop('config'),
+        lambda d: d.pop('threads'),
+        lambda d: d['record'].update(done=999),
+        lambda d: d['record'].update(done=-3),
+        lambda d: d['record'].update(done='2'),
+        lambda d: d['record'].update(window=3),
+        lambda d: d['record'].update(history=None),
+        lambda d: d['record'].pop('seconds'),
+        lambda d: d.update(config=[]),
+        lambda d: d.update(record=[]),
+        lambda d: d.update(skeleton={'dict': []}),
+        lambda d: d.update(skeleton=3),
+    ],
+)
 def test_states_that_are_none(tmp_path, change):
     quick(tmp_path, stop_after=1)
     rewrite(tmp_path/'state.safetensors', lambda tensors, description: change(description))
@@ -253,6 +302,7 @@ def test_a_state_without_one_tensor(tmp_path):
 
 
 # 9. faults of our own and of torch
+
 
 def test_faults_of_torch_keep_their_traceback():
     one = stage()

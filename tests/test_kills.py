@@ -38,7 +38,8 @@ def test_a_stop_says_what_is_saved_and_how_to_go_on(trials, stage):
     polite = trials[stage]['ends'][:2]
     assert [name for name, _, _ in polite] == ['SIGINT', 'SIGTERM']
     what = 'shard' if stage == 'paths' else 'step'
-    wanted = rf'asdvideo: \w+: stopped by SIG(INT|TERM) after {what} \d+ of \d+; everything is saved\. The same command .*'
+    where = rf'stopped by SIG(INT|TERM) after {what} \d+ of \d+'
+    wanted = rf'asdvideo: \w+: {where}; everything is saved\. The same command .*'
     for name, code, lines in polite:
         late = code == 0 and not lines          # the training was faster than the signal
         told = code == 130 and len(lines) == 1 and re.fullmatch(wanted, lines[0])
