@@ -18,7 +18,7 @@ from .devices import pick_device
 from .digits import SteeredDigits, ask
 from .dmd import DmdSettings
 from .errors import require
-from .files import data_path, provenance, save_json
+from .files import data_path, load_text, provenance, save_json
 from .initialisation import InitialisationSettings, PathSettings
 from .judge import JudgeSettings
 from .lab.students import ToySettings, study
@@ -462,7 +462,7 @@ class Embed(Command):
 
     def outputs(self) -> list[str]:
         "See `Command.outputs`."
-        require(Path(self.prompts).is_file(), f'prompts={self.prompts}', 'a text file that exists')
+        load_text(self.prompts, 'Write one prompt on each line.')
         return [str(Path(self.out)/'texts.safetensors')]
 
     def run(self) -> int:
@@ -470,7 +470,7 @@ class Embed(Command):
         from asdvideo.pipelines import CausalWanPipeline
         from asdvideo.wan.training import embed_prompts
 
-        lines = [line.strip() for line in Path(self.prompts).read_text().splitlines()]
+        lines = [line.strip() for line in load_text(self.prompts).splitlines()]
         prompts = [line for line in lines if line]
         require(prompts, f'prompts={self.prompts}', 'a text file with one prompt on each line')
         pipeline = CausalWanPipeline.from_pretrained(self.model, transformer=None, vae=None)
