@@ -50,7 +50,7 @@ def frozen(net: nn.Module) -> nn.Module:
     return net.eval().requires_grad_(False)
 
 # %% ../nbs/16_causal.ipynb #5c88b190
-@checked(xt='b f c h w', sigma='b f')
+@checked(xt='b f ...', sigma='b f')
 def by_chunks(model: Denoiser, xt: Tensor, sigma: Tensor, condition: Condition = Condition(), cache=None) -> Tensor:
     """The velocity of a whole video, computed chunk by chunk with a cache of the *noisy* chunks.
 

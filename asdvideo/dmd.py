@@ -30,7 +30,7 @@ from .world import World
 __all__ = ['clean_guess', 'dmd_gradient', 'DmdSettings', 'Rollouts', 'DmdStage']
 
 # %% ../nbs/21_dmd.ipynb #deebc5d8
-@checked(video='b f c h w', sigma='b f', eps='b f c h w')
+@checked(video='b f ...', sigma='b f', eps='b f ...')
 @torch.no_grad()
 def clean_guess(model: Denoiser, video: Tensor, sigma: Tensor, eps: Tensor, condition: Condition) -> Tensor:
     """What a model takes for the clean video behind a noised one; no gradient.

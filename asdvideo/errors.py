@@ -214,7 +214,7 @@ def check_limits(name: str, value: Any, low: float, high: float) -> None:
 
 
 def check_axes(name: str, tensor: torch.Tensor, axes: Sequence[str], sizes: dict[str, object]) -> None:
-    """Raise AsdError unless a tensor holds floating point numbers and has these axes.
+    """Raise AsdError unless a tensor holds real numbers and has these axes.
 
     name: of the parameter.
     tensor: what was given.
@@ -227,12 +227,12 @@ def check_axes(name: str, tensor: torch.Tensor, axes: Sequence[str], sizes: dict
         fits = len(found) >= plain and sizes.setdefault('...', found[plain:]) == found[plain:]
     else:
         fits = len(found) == plain
-    fits = fits and tensor.is_floating_point() and tensor.numel() > 0
+    fits = fits and not tensor.is_complex() and tensor.dtype != torch.bool and tensor.numel() > 0
     for axis, size in zip(axes[:plain], found):
         fits = fits and size == (int(axis) if axis.isdigit() else sizes.setdefault(axis, size))
     if not fits:
         known = ', '.join(f'{axis} = {size}' for axis, size in sizes.items() if axis in axes and axis != '...')
-        wanted = f'floating point numbers of shape ({", ".join(axes)})' + (f' with {known}' if known else '')
+        wanted = f'numbers of shape ({", ".join(axes)})' + (f' with {known}' if known else '')
         raise AsdError(f'{in_words(name, tensor)}: expected {wanted}.')
 
 

@@ -31,7 +31,7 @@ __all__ = ['ode_path', 'WithHistory', 'ode_loss', 'PathSettings', 'record_paths'
            'InitialisationStage']
 
 # %% ../nbs/20_initialisation.ipynb #e73786bb
-@checked(noise='b f c h w', steps=(1, 100_000))
+@checked(noise='b f ...', steps=(1, 100_000))
 @torch.no_grad()
 def ode_path(
     model: Denoiser, noise: Tensor, condition: Condition, levels: Sequence[float], steps: int = 16, shift: float = 1.

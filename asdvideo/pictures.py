@@ -33,7 +33,8 @@ def pixels(video: Tensor) -> np.ndarray:
     """
     fits = isinstance(video, Tensor) and video.dim() >= 3 and video.shape[-3] in (1, 3) and video.numel() > 0
     require(fits, f'video {tuple(getattr(video, "shape", ()))}', '(..., c, h, w) with 1 or 3 channels')
-    require(not video.is_complex(), 'a video of complex numbers', 'real numbers from -1 to 1')
+    real = not video.is_complex() and video.dtype != torch.bool
+    require(real, f'a video of type {video.dtype}', 'real numbers from -1 to 1')
     require(video.isfinite().all(), 'a video with values that are no finite numbers', 'finite numbers from -1 to 1')
     x = ((video.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return x.movedim(-3, -1).expand(*x.shape[:-3], *x.shape[-2:], 3).numpy()

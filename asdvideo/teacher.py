@@ -21,7 +21,7 @@ from .training import LearnerSettings, Logs, Stage, StageSettings
 from .world import World
 
 # %% ../nbs/15_teacher.ipynb #49d5795d
-@checked(x0='b f c h w', eps='b f c h w', sigma='b f', clean='b f c h w')
+@checked(x0='b f ...', eps='b f ...', sigma='b f', clean='b f ...')
 def flow_loss(
     model: Denoiser, x0: Tensor, eps: Tensor, sigma: Tensor, condition: Condition, clean: Tensor | None = None
 ) -> Tensor:

@@ -68,7 +68,7 @@ from asdvideo.wan import checkpoints as wan_checkpoints
 from asdvideo.wan import training as wan_training
 
 LAYOUT, STEPS = CausalLayout(2), StepList(4)
-PASSES = 'NaN, inf, complex, whole numbers'         # arithmetic hands them on, and one sees it
+PASSES = 'NaN, inf, complex, booleans'         # arithmetic hands them on, and one sees it
 GIVEN = torch.Generator().manual_seed(0)
 
 
@@ -187,7 +187,7 @@ def flow_doors(s: Shelf) -> list[Door]:
         Door('x0_from_velocity', flow.x0_from_velocity, {'xt': video, 'velocity': noise, 'sigma': sigma}),
         Door('eps_from_velocity', flow.eps_from_velocity, {'xt': video, 'velocity': noise, 'sigma': sigma}),
         Door('velocity_from_x0', flow.velocity_from_x0, {'xt': video, 'x0': noise,
-            'sigma': tensor(s.sigma, 'NaN, inf, whole numbers')}),
+            'sigma': tensor(s.sigma, 'NaN, inf, booleans')}),
         Door('shift_sigma', flow.shift_sigma, {'sigma': number(.5, 0, 1), 'shift': number(2., .001, 1000)}),
         Door('sigma_grid', flow.sigma_grid, {'steps': whole(4, 1), 'shift': number(2., .001, 1000)}),
         Door('euler', flow.euler, {
@@ -397,25 +397,25 @@ def file_doors(s: Shelf) -> list[Door]:
 
 
 def picture_doors(s: Shelf) -> list[Door]:
-    video, f = tensor(s.video, 'one row, one column, one row more, whole numbers'), s.folder
+    video, f = tensor(s.video, 'one row, one column, one row more, booleans'), s.folder
     zoom, fps = whole(2, 1, 100), number(8., .1, 1000)
     films = {'a': pictures.pixels(s.video[0])[..., 0]}
     return [
         Door('pixels', pictures.pixels,
             {'video': tensor(s.video,
-                'an axis less, an axis more, one row, one column, one row more, whole numbers')}),
+                'an axis less, an axis more, one row, one column, one row more, booleans')}),
         Door('page', pictures.page, {'videos': video, 'zoom': zoom, 'gap': whole(2, 0, 100)}),
         Door('strips', pictures.strips, {'videos': video, 'names': several(['a', 'b'], ['a'],
             right='empty, of None'), 'path': to_write(f/'strip.png', f, 'None'), 'zoom': zoom}),
         Door('film', pictures.film,
-            {'videos': tensor(s.video, 'an axis less, one row, one column, one row more, whole numbers'),
+            {'videos': tensor(s.video, 'an axis less, one row, one column, one row more, booleans'),
                 'zoom': zoom}),
         Door('movie', pictures.movie,
-            {'videos': tensor(s.video, 'an axis less, one row, one column, one row more, whole numbers'),
+            {'videos': tensor(s.video, 'an axis less, one row, one column, one row more, booleans'),
                 'fps': fps}),
         Door('save_video', pictures.save_video, {
             'path': to_write(f/'film.gif', f, ending='.gif'), 'videos': tensor(s.video,
-                'an axis less, one row, one column, one row more, whole numbers'),
+                'an axis less, one row, one column, one row more, booleans'),
             'fps': fps, 'zoom': zoom,
         }),
         Door('save_video as mp4', pictures.save_video, {'path': to_write(f/'film.mp4', f, ending='.mp4'),
@@ -424,7 +424,7 @@ def picture_doors(s: Shelf) -> list[Door]:
         Door('recorded', player.recorded, {'films': thing(films)}),
         Door('film_page', law.film_page, {
             'films': thing({'a': normal(3, 2, 4, 2)}), 'places': tensor(normal(3, 2),
-                'one row, one row more, whole numbers'), 'name': text('film', 'another word, far too long'),
+                'one row, one row more, booleans'), 'name': text('film', 'another word, far too long'),
             'frames': whole(5, 1),
         }),
         Door('save_film', curves.save_film, {
@@ -435,7 +435,7 @@ def picture_doors(s: Shelf) -> list[Door]:
 
 
 def measure_doors(s: Shelf) -> list[Door]:
-    a, b, more = normal(12, 3), normal(12, 3), 'one row more, whole numbers'
+    a, b, more = normal(12, 3), normal(12, 3), 'one row more, booleans'
     video = s.digits.sample(draws(2))[0]
     clips = tensor(video, 'one row, one row more')
     counts = torch.ones(2, 3)
@@ -453,8 +453,8 @@ def measure_doors(s: Shelf) -> list[Door]:
             'fake': tensor(b, more + ', one row'), 'k': whole(5, 1)}),
         Door('look', measures.look, {'judge': thing(s.judge), 'video': clips, 'chunk': whole(2, 2)}),
         Door('total_variation', measures.total_variation, {'a': tensor(counts,
-            'NaN, inf, whole numbers, one row, one row more'),
-                'b': tensor(counts, 'NaN, inf, whole numbers, one row, one row more')}),
+            'NaN, inf, booleans, one row, one row more'),
+                'b': tensor(counts, 'NaN, inf, booleans, one row, one row more')}),
         Door('asked', measures.asked, {'condition': thing(s.told), 'block': text('digit')}),
         Door('Reference', measures.Reference, {'judge': thing(s.judge), 'video': tensor(video, 'one row more'),
             'condition': thing(s.told), 'chunk': whole(2, 2)}),
@@ -465,24 +465,24 @@ def measure_doors(s: Shelf) -> list[Door]:
         Door('Reference.over_time', s.reference.over_time, {'video': tensor(video, 'one row more')}),
         Door('drift', long.drift, {'reference': thing(s.reference), 'video': tensor(video, 'one row more'),
             'stretch': whole(2, 1)}),
-        Door('interval', measures.interval, {'values': tensor(a[:, 0], 'NaN, one row more, whole numbers'),
+        Door('interval', measures.interval, {'values': tensor(a[:, 0], 'NaN, one row more, booleans'),
             'level': number(.9, .01, .99), 'rounds': whole(20, 1), 'seed': seed()}),
-        Door('across_seeds', measures.across_seeds, {'values': tensor(a[:, 0], 'one row more, whole numbers'),
+        Door('across_seeds', measures.across_seeds, {'values': tensor(a[:, 0], 'one row more, booleans'),
             'level': number(.9, .01, .99)}),
-        Door('sliced_w2', points.sliced_w2, {'a': tensor(a, 'whole numbers'), 'b': tensor(b, 'whole numbers'),
+        Door('sliced_w2', points.sliced_w2, {'a': tensor(a, 'booleans'), 'b': tensor(b, 'booleans'),
             'directions': whole(8, 1), 'seed': seed()}),
-        Door('mmd', points.mmd, {'a': tensor(a, 'whole numbers'), 'b': tensor(b, 'whole numbers'),
+        Door('mmd', points.mmd, {'a': tensor(a, 'booleans'), 'b': tensor(b, 'booleans'),
             'widths': several([.1], [0.], [-1.], [math_nan])}),
-        Door('two_sample', points.two_sample, {'a': tensor(a, 'whole numbers'), 'b': tensor(b, 'whole numbers'),
+        Door('two_sample', points.two_sample, {'a': tensor(a, 'booleans'), 'b': tensor(b, 'booleans'),
             'features': whole(8, 1), 'seed': seed()}),
         Door('mode_shares', points.mode_shares, {'world': thing(s.world), 'video': points_of},
-            ('video: one row', 'video: whole numbers')),
+            ('video: one row', 'video: booleans')),
         Door('mode_tv', points.mode_tv, {'world': thing(s.world), 'video': points_of},
-            ('video: one row', 'video: whole numbers')),
+            ('video: one row', 'video: booleans')),
         Door('cross_entropies', points.cross_entropies, {'world': thing(s.world), 'video': points_of},
-            ('video: one row', 'video: whole numbers')),
+            ('video: one row', 'video: booleans')),
         Door('measure_points', points.measure_points, {'world': thing(s.world),
-            'video': tensor(s.points, 'whole numbers'), 'real': tensor(s.points, 'whole numbers')}),
+            'video': tensor(s.points, 'booleans'), 'real': tensor(s.points, 'booleans')}),
         Door('real_points', points.real_points, {'world': thing(s.world), 'count': whole(8, 1), 'seed': seed()}),
         Door('real_floor', points.real_floor, {'world': thing(s.world), 'count': whole(8, 2), 'sets': whole(1, 1)}),
         Door('column', curves.column, {'result': result, 'steps': text('1'), 'measure': text('w2'),
@@ -502,7 +502,7 @@ def measure_doors(s: Shelf) -> list[Door]:
         Door('unstack', ensembles.unstack, {'net': thing(ensembles.stack([s.teacher, s.teacher])),
             'member': whole(0), 'like': thing(s.teacher)}),
         Door('similarity', ffe.similarity, {'found': several([normal(4, 2, 2, 1, 4, 4)]),
-            'mean': tensor(normal(2, 1, 4, 4), 'whole numbers'), 'kind': text('raw')}),
+            'mean': tensor(normal(2, 1, 4, 4), 'booleans'), 'kind': text('raw')}),
     ]
 
 
