@@ -21,7 +21,7 @@ _Function = TypeVar('_Function', bound=Callable[..., Any])
 
 # %% auto #0
 __all__ = ['Rule', 'AsdError', 'require', 'check_int', 'is_finite', 'check_number', 'check_choice', 'check_type', 'check_shape',
-           'check_like', 'in_words', 'test_of', 'hint_in_words', 'check_limits', 'check_axes', 'checked']
+           'check_like', 'in_words', 'checker_of', 'hint_in_words', 'check_limits', 'check_axes', 'checked']
 
 # %% ../nbs/60_errors.ipynb #a77b746b
 class AsdError(ValueError):
@@ -160,7 +160,7 @@ def in_words(name: str, value: object) -> str:
     return f'{name}={repr(value)[:80]}' if plain else f'{name} of type {type(value).__name__}'
 
 
-def test_of(hint: Any) -> Callable[[Any], bool]:
+def checker_of(hint: Any) -> Callable[[Any], bool]:
     """A function that says whether a value is what an annotation asks for.
 
     hint: the annotation. Numbers must be finite; a text is no list, and True is no number. What is no type, for example
@@ -168,7 +168,7 @@ def test_of(hint: Any) -> Callable[[Any], bool]:
     """
     kind, inner = typing.get_origin(hint) or hint, typing.get_args(hint)
     if kind in (typing.Union, types.UnionType):
-        options = [test_of(option) for option in inner]
+        options = [checker_of(option) for option in inner]
         return lambda value: any(option(value) for option in options)
     if kind is int:
         return lambda value: isinstance(value, Integral) and not isinstance(value, bool)
@@ -177,7 +177,7 @@ def test_of(hint: Any) -> Callable[[Any], bool]:
     if kind is Any or not isinstance(kind, type):
         return lambda value: True
     if kind in (Sequence, list) and inner:
-        of = test_of(inner[0])
+        of = checker_of(inner[0])
         return lambda value: isinstance(value, kind) and not isinstance(value, (str, bytes)) and all(map(of, value))
     return lambda value: isinstance(value, kind)
 
@@ -253,7 +253,7 @@ def checked(**rules: Rule) -> Callable[[_Function], _Function]:
         def tests() -> dict[str, tuple[Callable[[Any], bool], Any]]:
             notes = {name: note for name, note in plain.__annotations__.items() if name in names}
             hints = typing.get_type_hints(types.SimpleNamespace(__annotations__=notes), plain.__globals__)
-            return {name: (test_of(hint), hint) for name, hint in hints.items()}
+            return {name: (checker_of(hint), hint) for name, hint in hints.items()}
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -274,4 +274,4 @@ def checked(**rules: Rule) -> Callable[[_Function], _Function]:
     return decorate
 
 
-_FREE = (test_of(Any), Any)
+_FREE = (checker_of(Any), Any)
