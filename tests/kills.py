@@ -96,7 +96,9 @@ def result(home: Path, stage: str) -> dict[str, Any]:
     for path in listing(folder, pattern):
         tensors, description = load_tensors(path)
         found |= {f'{path.name} {name}': tensor for name, tensor in tensors.items()}
-        found[path.name] = [description.get('training'), description.get('record', {}).get('history')]
+        training = description.get('training', {})
+        training.get('paths', {}).pop('teacher', None)      # the hash of a file that also says how long it took
+        found[path.name] = [training, description.get('record', {}).get('history')]
     return found
 
 
