@@ -121,7 +121,7 @@ def trial(stage: str, small: Recipe, homes: tuple[Path, Path], draw: random.Rand
     for number in (signal.SIGINT, signal.SIGTERM, *[signal.SIGKILL] * kills):
         child = begin(stage, small, broken, said)
         if number == signal.SIGKILL:
-            time.sleep(draw.uniform(.02, seconds))
+            time.sleep(draw.uniform(.02, .7 * seconds))
         else:
             wait_for_save(child, folder, '*.safetensors')
         os.kill(child, number)
