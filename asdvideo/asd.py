@@ -24,7 +24,7 @@ from asdvideo.discriminator import (
     student_loss,
 )
 from .dmd import DmdSettings, DmdStage, Rollouts
-from .errors import require
+from .errors import check_shape, checked, require
 from .flow import add_noise
 from .randomness import Draws
 from .settings import setting
@@ -57,7 +57,7 @@ def asd_gradient(
     n: step count of the videos.
     Returns the gradient, summed over the batch, and the loss. Source: the paper; R3GAN's loss.
     """
-    video = video.detach().requires_grad_()
+    video = check_shape('video', video, 'b', 'f', 'c', 'h', 'w').detach().requires_grad_()
     loss = student_loss(step_logit(backbone, head, add_noise(video, eps, sigma), sigma, condition, n), real_logit)
     gradient, = torch.autograd.grad(loss * len(video), video)
     return gradient, loss.detach()
@@ -164,6 +164,7 @@ class AsdStage(DmdStage):
     name = 'asd'
     settings: AsdSettings
 
+    @checked()
     def __init__(
         self,
         settings: AsdSettings,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .denoiser import Cache, CausalLayout
-from .errors import check_int, require
+from .errors import check_int, checked, require
 
 Layers = Sequence[tuple[Tensor, Tensor]]
 
@@ -78,6 +78,7 @@ class ValueCache(KVCache):
 
     frames: int = 0
 
+    @checked()
     def __init__(self, layout: CausalLayout, segments: tuple[Segment, ...] = (), frames: int = 0) -> None:
         self.layout, self.segments, self.frames = layout, segments, frames
 
@@ -121,6 +122,7 @@ class RingCache(KVCache):
 
     frames: int = 0
 
+    @checked()
     def __init__(self, layout: CausalLayout, frames: int | None = None) -> None:
         require(layout.causal, 'a ring for a bidirectional layout', 'a causal one')
         endless = layout.window is not None

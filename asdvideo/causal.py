@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['causal', 'trainable', 'frozen', 'by_chunks']
 
-# %% ../nbs/16_causal.ipynb #b5263583
+# %% ../nbs/16_causal.ipynb #0c337d68
 import copy
 from typing import TypeVar
 
@@ -13,10 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from .denoiser import CausalLayout, Condition, Denoiser
+from .errors import checked
 
 _Net = TypeVar('_Net', bound=Denoiser)
 
-# %% ../nbs/16_causal.ipynb #88bcd7a4
+# %% ../nbs/16_causal.ipynb #2a26bb83
+@checked()
 def causal(net: _Net, layout: CausalLayout) -> _Net:
     """A copy of a network with the same weights and another layout.
 
@@ -29,6 +31,7 @@ def causal(net: _Net, layout: CausalLayout) -> _Net:
     return twin
 
 
+@checked()
 def trainable(net: nn.Module) -> nn.Module:
     """A copy in training mode whose weights take gradients; of a network with low-rank additions (peft), only these do.
 
@@ -41,6 +44,7 @@ def trainable(net: nn.Module) -> nn.Module:
     return twin
 
 
+@checked()
 def frozen(net: nn.Module) -> nn.Module:
     """The network itself in evaluation mode; none of its weights takes a gradient.
 
@@ -48,7 +52,8 @@ def frozen(net: nn.Module) -> nn.Module:
     """
     return net.eval().requires_grad_(False)
 
-# %% ../nbs/16_causal.ipynb #5c88b190
+# %% ../nbs/16_causal.ipynb #7d87fbbb
+@checked(xt='b f ...', sigma='b f')
 def by_chunks(model: Denoiser, xt: Tensor, sigma: Tensor, condition: Condition = Condition(), cache=None) -> Tensor:
     """The velocity of a whole video, computed chunk by chunk with a cache of the *noisy* chunks.
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from .denoiser import CausalLayout
 from .devices import pick_device
 from .discriminator import DiscriminatorHead, HeadConfig
-from .errors import AsdError, require
+from .errors import AsdError, checked, require
 from .files import load_tensors, provenance, save_tensors
 from .judge import Judge, JudgeConfig
 from .settings import from_record
@@ -51,6 +51,7 @@ def describe_network(net: nn.Module) -> dict:
     return {'kind': kinds[type(net)], 'config': net.config.record(), 'layout': layout}
 
 
+@checked()
 def publish(net: nn.Module, path: str | Path, stage: Stage | None = None, **facts: Any) -> Path:
     """Write a network's weights in fp16 with its description.
 
@@ -65,6 +66,7 @@ def publish(net: nn.Module, path: str | Path, stage: Stage | None = None, **fact
     return save_tensors(path, {name: half(name, tensor) for name, tensor in net.state_dict().items()}, description)
 
 
+@checked()
 def build_network(description: dict) -> nn.Module:
     """A network with fresh weights.
 
@@ -86,6 +88,7 @@ def build_network(description: dict) -> nn.Module:
     return VideoTransformer(from_record(NetworkConfig, description['config']), layout)
 
 
+@checked()
 def load_network(path: str | Path, device: str | torch.device | None = None) -> tuple[Any, dict]:
     """A published network in fp32, ready to evaluate, and its description.
 

@@ -10,9 +10,11 @@ import difflib
 import io
 import math
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import Field, fields
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
     from tyro.constructors import PrimitiveConstructorSpec, PrimitiveTypeInfo, StructConstructorSpec, StructTypeInfo
 
 # %% auto #0
-__all__ = ['COMMANDS', 'MEMORY', 'overview', 'split_words', 'no_such_command', 'limits', 'settings_rule', 'number', 'number_rule',
-           'one_line', 'parse', 'say', 'execute', 'main']
+__all__ = ['COMMANDS', 'MEMORY', 'STOPPED', 'overview', 'split_words', 'no_such_command', 'limits', 'settings_rule', 'number',
+           'number_rule', 'one_line', 'parse', 'say', 'execute', 'stoppable', 'main']
 
 # %% ../nbs/49_command_line.ipynb #767eeb2d
 COMMANDS = {
@@ -245,6 +247,23 @@ def execute(name: str, words: Sequence[str]) -> int:
         return 1
 
 
+STOPPED = 'stopped. No file is half-written; the same command begins again, or goes on from the last save.'
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    "Inside, SIGTERM ends the program like Ctrl-C, with a message."
+    before = signal.getsignal(signal.SIGTERM)
+    free = threading.current_thread() is threading.main_thread()
+    if free:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if free:
+            signal.signal(signal.SIGTERM, before)
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """The program `asdvideo`.
 
@@ -259,7 +278,8 @@ def main(words: Sequence[str] | None = None) -> int:
     group = bool(words) and any(known.startswith(f'{words[0]} ') for known in COMMANDS)
     try:
         if name:
-            return execute(name, options)
+            with stoppable():
+                return execute(name, options)
         if words and words[0] == '--version':
             print(f'asdvideo {__version__}')
         elif not asked or (group and len(asked) == 1):
@@ -269,7 +289,7 @@ def main(words: Sequence[str] | None = None) -> int:
             return 2
         return 0
     except KeyboardInterrupt:
-        say('stopped.')
+        say(STOPPED)
         return 130
     except BrokenPipeError:     # the reader of a pipe has gone; nothing is left to say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

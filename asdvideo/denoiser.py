@@ -12,7 +12,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from .errors import check_int, check_type, require
+from .errors import check_int, check_type, checked, require
 
 # %% auto #0
 __all__ = ['Condition', 'cat_rows', 'split_rows', 'join_conditions', 'CausalLayout', 'Cache', 'Denoiser', 'EvidenceCache',
@@ -31,6 +31,11 @@ class Condition:
     labels: Tensor | None = None
     steps: Tensor | None = None
     text: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (('labels', self.labels), ('steps', self.steps), ('text', self.text)):
+            if value is not None:
+                check_type(name, value, Tensor)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Condition:
         "The condition with a function applied to each tensor in it."
@@ -128,6 +133,7 @@ class CausalLayout:
         require(self.causal, 'a bidirectional layout', 'one with chunks')
         return self.first if index == 0 and self.first is not None else self.chunk
 
+    @checked()
     def sizes(self, frames: int) -> list[int]:
         "Frames of each chunk of a video. Raises AsdError if the chunks do not fill it."
         frames = check_int('frames', frames, 1, 1_000_000)
@@ -139,6 +145,7 @@ class CausalLayout:
         require(fits, f'frames={frames} with {self}', 'first + a multiple of chunk', f'Choose for example {nearest}.')
         return [self.size(0)] + [self.chunk] * rest
 
+    @checked(frames=(1, 10_000))
     def mask(self, frames: int, device: torch.device | str = 'cpu') -> Tensor | None:
         """Which frame (row) sees which frame (column) in one pass over a whole video.
 
@@ -148,6 +155,7 @@ class CausalLayout:
         """
         return _mask(self, frames, str(device)) if self.causal else None
 
+    @checked(frames=(1, 10_000))
     def forcing_mask(self, frames: int, device: torch.device | str = 'cpu') -> Tensor:
         """The mask for teacher forcing over [clean frames, noisy frames].
 
@@ -266,6 +274,7 @@ class ClipDenoiser(Denoiser):
     Source: Bayes' rule; made for drawings and checks.
     """
 
+    @checked(clips='i f c h w')
     def __init__(
         self, clips: Tensor, layout: CausalLayout = CausalLayout(), labels: Tensor | None = None, floor: float = .05
     ) -> None:

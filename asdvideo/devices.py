@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from .errors import check_choice, require
+from .errors import check_choice, check_type, checked, require
 
 # %% ../nbs/63_devices.ipynb #3696e77b
+@checked()
 def pick_device(name: str | torch.device | None = None) -> torch.device:
     """The device to run on.
 
@@ -54,9 +55,11 @@ class Runtime:
     compile: bool = False
 
     def __post_init__(self) -> None:
+        check_type('device', self.device, torch.device)
         check_choice('precision', self.precision, PRECISIONS)
 
 
+@checked()
 def runtime(device: str | torch.device | None = None, fast: bool = False) -> Runtime:
     """How to run on a device.
 

@@ -14,7 +14,7 @@ from einops import rearrange
 from torch import Tensor
 
 from .denoiser import Condition
-from .errors import check_choice, require
+from .errors import check_choice, checked, require
 from .files import data_path
 from .randomness import Draws
 from .settings import Settings, setting
@@ -28,6 +28,7 @@ __all__ = ['PARTS', 'DIRECTIONS', 'HEADINGS', 'OPEN', 'load_digits', 'DigitsSett
 PARTS = ('train', 'judge', 'test')
 
 
+@checked()
 @functools.cache
 def load_digits(part: str = 'train') -> tuple[Tensor, Tensor]:
     """Images of handwritten digits.
@@ -100,6 +101,7 @@ class SteeredDigits(World):
 
     labels = (10, len(DIRECTIONS))
 
+    @checked()
     def __init__(self, settings: DigitsSettings = DigitsSettings(), part: str = 'train') -> None:
         self.settings, self.part = settings, part
         size, frames, chunk = settings.size, settings.frames, settings.chunk
@@ -216,6 +218,7 @@ class SteeredDigits(World):
         return hide_rows(condition, (u < .3)[:, None] | some, kinds=[1])
 
 # %% ../nbs/11_digits.ipynb #bbb24152
+@checked(frames=(1, 1_000_000), chunk=(1, 1_000_000))
 def ask(text: str, frames: int, chunk: int = 2) -> Condition:
     """The condition that a text asks for, for one video.
 
@@ -237,6 +240,7 @@ def ask(text: str, frames: int, chunk: int = 2) -> Condition:
     return Condition(labels=torch.tensor([[[digit, direction] for direction in directions]]))
 
 
+@checked()
 def describe(condition: Condition) -> list[str]:
     """What each video of a batch is asked for, in words.
 

@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .denoiser import Condition
-from .errors import check_like, require
+from .errors import check_int, check_like, checked, require
 from .settings import Settings, setting
 from .transformer import NetworkConfig, Offset, VideoTransformer
 
 # %% ../nbs/23_discriminator.ipynb #b1c8ea66
+@checked(fake='b', real='b')
 def student_loss(fake: Tensor, real: Tensor) -> Tensor:
     """The student's side of the relativistic GAN loss: raise the fake logit above the real one.
 
@@ -32,6 +33,7 @@ def student_loss(fake: Tensor, real: Tensor) -> Tensor:
     return F.softplus(check_like('real', real, fake).detach() - fake).mean()
 
 
+@checked(fake='b', real='b')
 def discriminator_loss(fake: Tensor, real: Tensor) -> Tensor:
     """The discriminator's side: raise the real logit above the fake one.
 
@@ -88,6 +90,7 @@ class DiscriminatorHead(nn.Module):
 
     members = 1
 
+    @checked()
     def __init__(self, config: HeadConfig) -> None:
         super().__init__()
         self.config = config
@@ -106,6 +109,7 @@ class DiscriminatorHead(nn.Module):
         return self.logits(self.mix(torch.cat([pool(x) for pool, x in zip(self.pools, features)], -1)))
 
 
+@checked(steps=(1, 1000))
 def head_for(config: NetworkConfig, steps: int = 4) -> DiscriminatorHead:
     """A head that reads a backbone after half of its blocks and after all.
 
@@ -128,6 +132,7 @@ def step_logit(
     condition: what the backbone is told.
     n: step count of the fake side.
     """
+    check_int('n', n, 1, head.config.steps)
     return head(backbone.forward_features(xt, sigma, condition, head.config.layers)[1])[:, n - 1]
 
 # %% ../nbs/23_discriminator.ipynb #f1c494a4
@@ -144,6 +149,7 @@ def slope_exact(score: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return gradient.square().flatten(1).sum(1)
 
 
+@checked(here='b', there='b', delta=(1e-9, 1e6))
 def slope_finite(here: Tensor, there: Tensor, delta: float = .01) -> Tensor:
     """An estimate of the same from two evaluations: a step of length delta in a random direction.
 

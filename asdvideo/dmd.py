@@ -16,7 +16,7 @@ from torch import Tensor
 from .causal import frozen
 from .denoiser import Condition, Denoiser, cat_rows, join_conditions
 from .devices import autocast
-from .errors import require
+from .errors import checked, require
 from .flow import add_noise, draw_sigma, x0_from_velocity
 from .randomness import Draws
 from .rollout import JUMPS, Noise, rollout, rollout_many
@@ -30,6 +30,7 @@ from .world import World
 __all__ = ['clean_guess', 'dmd_gradient', 'DmdSettings', 'Rollouts', 'DmdStage']
 
 # %% ../nbs/21_dmd.ipynb #deebc5d8
+@checked(video='b f ...', sigma='b f', eps='b f ...')
 @torch.no_grad()
 def clean_guess(model: Denoiser, video: Tensor, sigma: Tensor, eps: Tensor, condition: Condition) -> Tensor:
     """What a model takes for the clean video behind a noised one; no gradient.
@@ -44,6 +45,7 @@ def clean_guess(model: Denoiser, video: Tensor, sigma: Tensor, eps: Tensor, cond
     return x0_from_velocity(xt, model(xt, sigma, condition), sigma)
 
 
+@checked(video='b ...', x0_fake='b ...', x0_real='b ...', floor=(0, 1e6))
 @torch.no_grad()
 def dmd_gradient(video: Tensor, x0_fake: Tensor, x0_real: Tensor, floor: float = .02) -> Tensor:
     """The direction away from which DMD moves the student's videos.
@@ -121,6 +123,7 @@ class DmdStage(Stage):
     address = 'student'
     settings: DmdSettings
 
+    @checked()
     def __init__(
         self,
         settings: DmdSettings,

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from .denoiser import Condition
 from .digits import DIRECTIONS
-from .errors import AsdError, require
-from .files import PACKAGE, save_json
+from .errors import AsdError, checked, require
+from .files import PACKAGE, save_json, writable
 from .flow import x0_from_velocity
 from .schedule import Schedule, StepList
 from .stream import STEPS_ON_OFFER
@@ -132,6 +132,7 @@ def check_exportable(net: nn.Module) -> None:
     require(whole, str(layout), allowed, 'Give it a layout with a window.')
 
 
+@checked()
 def export_onnx(net: VideoTransformer, path: str | Path) -> Path:
     """Write one pass of a student as an ONNX file.
 
@@ -140,13 +141,13 @@ def export_onnx(net: VideoTransformer, path: str | Path) -> Path:
     Raises AsdError if the network cannot be exported, or the extra `onnx` is missing.
     """
     check_exportable(net)
+    path = writable(path)
     try:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise AsdError(f'{error}. Install it with pip install "asdvideo[onnx]".') from error
     inputs = ChunkPass(net).example()
     dynamic = {name: {4: torch.export.Dim('t', min=0, max=1_000_000)} if name == 'past' else {} for name in inputs}
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter('ignore')
         logging.getLogger('torch.onnx').setLevel(logging.ERROR)
@@ -211,6 +212,7 @@ def fetch_runtime(folder: Path) -> None:
             shutil.copy(Path(place)/'node_modules'/'onnxruntime-web'/'dist'/name, folder/name)
 
 
+@checked()
 def export_page(net: VideoTransformer, step_list: StepList, folder: str | Path, name: str = 'student') -> Path:
     """Build a static page that runs a student in the browser.
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .denoiser import Condition, Denoiser
-from .errors import check_choice, check_int, require
+from .errors import check_choice, check_int, checked, require
 from .rollout import Noise, rollout
 from .schedule import Schedule, StepList
 
@@ -23,6 +23,7 @@ __all__ = ['KINDS', 'guesses', 'similarity', 'allocations', 'shifted_stars', 'pa
 KINDS = ('raw', 'centred', 'nmse')
 
 
+@checked()
 def guesses(model: Denoiser, noise: Noise, step_list: StepList, condition: Condition) -> list[Tensor]:
     """The guess of the clean chunk after every step, for each chunk.
 
@@ -42,6 +43,7 @@ def guesses(model: Denoiser, noise: Noise, step_list: StepList, condition: Condi
     return [torch.stack(steps) for steps in found]
 
 
+@checked(mean='f c h w')
 def similarity(found: list[Tensor], mean: Tensor, kind: str = 'centred') -> Tensor:
     """How alike the guess after each step is to the last one.
 
@@ -51,6 +53,8 @@ def similarity(found: list[Tensor], mean: Tensor, kind: str = 'centred') -> Tens
     Returns (chunks, steps): means over the videos; 1 for the last step.
     """
     check_choice('kind', kind, KINDS)
+    frames = sum(steps.shape[2] for steps in found)
+    require(len(mean) == frames and mean.isfinite().all(), f'mean of {len(mean)} frames', f'{frames} finite frames')
     rows, start = [], 0
     for steps in found:
         middle = mean[start:start + steps.shape[2]].flatten().to(steps.device)
@@ -81,6 +85,7 @@ def allocations(total: int, chunks: int, most: int) -> list[str]:
     return [','.join(map(str, way)) for way in ways if sum(way) == total]
 
 
+@checked(chunks=(1, 10_000), most=(1, 1000), others=(1, 1000))
 def shifted_stars(chunks: int, most: int, others: int = 1) -> list[str]:
     """All steps for one chunk, few for the others: a star on each chunk in turn.
 

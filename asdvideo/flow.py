@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .denoiser import Cache, CausalLayout, Condition, Denoiser
-from .errors import check_int, check_like, check_number, require
+from .errors import check_int, check_like, check_number, checked, require
 from .randomness import Draws
 
 # %% auto #0
@@ -20,6 +20,7 @@ __all__ = ['per_frame', 'add_noise', 'x0_from_velocity', 'eps_from_velocity', 'v
            'GaussianDenoiser', 'shift_sigma', 'sigma_grid', 'euler', 'draw_sigma']
 
 # %% ../nbs/13_flow.ipynb #32a121c6
+@checked(sigma='b f', video='b f ...')
 def per_frame(sigma: Tensor, video: Tensor) -> Tensor:
     """Noise levels, ready to be multiplied with a video.
 
@@ -32,6 +33,7 @@ def per_frame(sigma: Tensor, video: Tensor) -> Tensor:
     return sigma.reshape(*sigma.shape, *[1] * (video.dim() - 2))
 
 
+@checked(x0='b f ...', eps='b f ...', sigma='b f')
 def add_noise(x0: Tensor, eps: Tensor, sigma: Tensor) -> Tensor:
     """The point at a noise level on the line from a video to noise.
 
@@ -45,6 +47,7 @@ def add_noise(x0: Tensor, eps: Tensor, sigma: Tensor) -> Tensor:
     return (1 - sigma) * x0 + sigma * eps
 
 
+@checked(xt='b f ...', velocity='b f ...', sigma='b f')
 def x0_from_velocity(xt: Tensor, velocity: Tensor, sigma: Tensor) -> Tensor:
     """The clean video that a velocity points back to: xt - sigma * velocity.
 
@@ -55,6 +58,7 @@ def x0_from_velocity(xt: Tensor, velocity: Tensor, sigma: Tensor) -> Tensor:
     return xt - per_frame(sigma, xt) * velocity
 
 
+@checked(xt='b f ...', velocity='b f ...', sigma='b f')
 def eps_from_velocity(xt: Tensor, velocity: Tensor, sigma: Tensor) -> Tensor:
     """The noise that a velocity points to: xt + (1 - sigma) * velocity.
 
@@ -65,6 +69,7 @@ def eps_from_velocity(xt: Tensor, velocity: Tensor, sigma: Tensor) -> Tensor:
     return xt + (1 - per_frame(sigma, xt)) * velocity
 
 
+@checked(xt='b f ...', x0='b f ...', sigma='b f')
 def velocity_from_x0(xt: Tensor, x0: Tensor, sigma: Tensor, floor: float = 1e-8) -> Tensor:
     """The velocity that belongs to a guess of the clean video.
 
@@ -123,6 +128,7 @@ class GaussianDenoiser(Denoiser):
         return FrameCount(cache.frames + x0.shape[1])
 
 # %% ../nbs/13_flow.ipynb #f5ea9776
+@checked(sigma=(0, 1), shift=(1e-3, 1e3))
 def shift_sigma(sigma: float | Tensor, shift: float) -> float | Tensor:
     """Noise levels moved towards noise.
 
@@ -134,6 +140,7 @@ def shift_sigma(sigma: float | Tensor, shift: float) -> float | Tensor:
     return moved / (moved + (1 - sigma))
 
 
+@checked()
 def sigma_grid(steps: int, shift: float = 1.) -> list[float]:
     """Noise levels from 1 down to 0, evenly spaced before the shift.
 
@@ -145,6 +152,7 @@ def sigma_grid(steps: int, shift: float = 1.) -> list[float]:
     return [shift_sigma(1 - i / steps, shift) for i in range(steps + 1)]
 
 
+@checked(noise='b f ...')
 def euler(
     model: Denoiser,
     noise: Tensor,
@@ -173,6 +181,7 @@ def euler(
     return xt
 
 # %% ../nbs/13_flow.ipynb #045cc398
+@checked(frames=(1, 1_000_000), shift=(1e-3, 1e3), chunk=(1, 2 ** 63))
 def draw_sigma(draws: Draws, frames: int, shift: float = 1., chunk: int | None = None) -> Tensor:
     """Random noise levels, even before the shift, kept in [0.02, 0.98].
 

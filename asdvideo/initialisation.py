@@ -16,14 +16,14 @@ from tqdm import tqdm
 
 from .denoiser import Cache, CausalLayout, Condition, Denoiser
 from .devices import autocast
-from .errors import check_shape, require
+from .errors import check_shape, checked, require
 from .files import listing, load_tensors, locked, save_tensors
 from .flow import euler, sigma_grid, x0_from_velocity
 from .randomness import Draws, stream
-from .schedule import StepList
+from .schedule import StepList, check_levels
 from .settings import Settings, setting
 from .teacher import Guided
-from .training import LearnerSettings, Logs, Stage, StageSettings
+from .training import LearnerSettings, Logs, Stage, StageSettings, stop_signals, stopped
 from .world import World
 
 # %% auto #0
@@ -31,6 +31,7 @@ __all__ = ['ode_path', 'WithHistory', 'ode_loss', 'PathSettings', 'record_paths'
            'InitialisationStage']
 
 # %% ../nbs/20_initialisation.ipynb #e73786bb
+@checked(noise='b f ...', steps=(1, 100_000))
 @torch.no_grad()
 def ode_path(
     model: Denoiser, noise: Tensor, condition: Condition, levels: Sequence[float], steps: int = 16, shift: float = 1.
@@ -46,7 +47,7 @@ def ode_path(
     Returns (b, levels + 1, f, c, h, w). Raises AsdError if a level is none of the Euler levels.
     Source: CausVid.
     """
-    grid = sigma_grid(steps, shift)[:-1]
+    grid, levels = sigma_grid(steps, shift)[:-1], check_levels(levels)
     at = [min(range(steps), key=lambda i: abs(grid[i] - level)) for level in levels]
     fits = all(abs(grid[i] - level) < 1e-6 for i, level in zip(at, levels))
     remedy = f'Take a multiple of {len(levels)} steps, and the shift of the levels.'
@@ -142,12 +143,15 @@ def record_paths(
     origin: says which teacher it is, for example by a hash of its weights.
     device: where the teacher is.
     quiet: no progress bar.
-    Raises AsdError if the folder has shards of another origin.
+    Raises AsdError if the folder has shards of another origin; Stopped after SIGINT or SIGTERM.
     """
     facts = {'teacher': origin, 'settings': settings.record(), 'step_list': step_list.record()}
     facts['layout'], folder = str(teacher.layout), Path(folder)
-    with locked(folder):
-        for i in tqdm(range(settings.count // settings.shard), 'paths', disable=quiet):
+    shards = settings.count // settings.shard
+    with locked(folder), stop_signals() as asked:
+        for i in tqdm(range(shards), 'paths', disable=quiet):
+            if asked:
+                raise stopped('paths', asked, i, shards, 'shard')
             path = folder/f'{i:05d}.safetensors'
             if path.exists():
                 found = load_tensors(path, f'Delete {path} and run again.')[1].get('origin')
@@ -180,10 +184,13 @@ class Paths:
     Raises AsdError if there is nothing in it.
     """
 
+    @checked()
     def __init__(self, folder: str | Path) -> None:
         files = listing(folder)
         require(files, f'{folder}', 'a folder with paths', 'Record them first.')
         parts = [load_tensors(path, f'Delete {path} and run again.') for path in files]
+        whole = all({'path', 'clean'} <= tensors.keys() and 'origin' in about for tensors, about in parts)
+        require(whole, f'{folder}', 'a folder with paths only', 'Record them into a folder of their own.')
         self.origin = parts[0][1].get('origin')
         same = all(description.get('origin') == self.origin for _, description in parts)
         require(same, f'{folder}', 'shards of one origin', 'Delete it to make the paths again.')

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .digits import SteeredDigits
-from .errors import check_shape
+from .errors import check_shape, checked
 from .randomness import Draws
 from .settings import Settings, setting
 from .training import LearnerSettings, Logs, Stage, StageSettings
@@ -58,6 +58,7 @@ class Judge(nn.Module):
 
     members = 1
 
+    @checked()
     def __init__(self, config: JudgeConfig = JudgeConfig()) -> None:
         super().__init__()
         self.config = config
@@ -150,6 +151,7 @@ class JudgeStage(Stage):
     name = address = 'judge'
     settings: JudgeSettings
 
+    @checked()
     def __init__(self, settings: JudgeSettings, net: Judge, world: SteeredDigits, **shared: Any) -> None:
         super().__init__(settings, **shared)
         self.world = world
@@ -171,6 +173,7 @@ class JudgeStage(Stage):
         return self.update(self.net, self.gradients, step)
 
 
+@checked(batch=(1, 2 ** 63))
 @torch.no_grad()
 def observe(judge: Judge, video: Tensor, batch: int = 128) -> Seen:
     """What a judge sees in many videos, on the CPU.

@@ -24,7 +24,7 @@ from tornado.websocket import WebSocketHandler
 
 from .denoiser import Denoiser
 from .digits import DIRECTIONS
-from .errors import AsdError, check_int, require
+from .errors import AsdError, check_int, checked, require
 from .files import PACKAGE
 from .pictures import pixels
 from .sampling import load
@@ -47,7 +47,9 @@ class Session:
     frame: shape of a frame, (1, h, w).
     """
 
+    @checked(frame=(1, 65_536))
     def __init__(self, students: Students, frame: Sequence[int] = (1, 24, 24)) -> None:
+        require(students and len(frame) == 3, f'{len(students)} students, frame {frame}', 'one or two, (c, h, w)')
         self.students, self.frame = students, tuple(frame)
         self.seed: int | None = None
         self.streams: dict[str, VideoStream] = {}
@@ -182,6 +184,7 @@ class Socket(WebSocketHandler):
             self.write_message(answer)
 
 # %% ../nbs/46_live.ipynb #20dfdda4
+@checked(tries=(1, 65_536))
 def free_sockets(port: int, tries: int = 20) -> tuple[list[socket.socket], int]:
     """Sockets on 127.0.0.1 at the first free port.
 
@@ -227,6 +230,7 @@ def quiet(handler: RequestHandler) -> None:
     """
 
 # %% ../nbs/46_live.ipynb #730d5196
+@checked()
 def play(
     weights: Sequence[str | Path] = ('dmd', 'asd'),
     port: int = 8000,
@@ -240,6 +244,8 @@ def play(
     browser: open the page.
     announce: called with a line that names the address.
     """
+    check_int('port', port, 1, 65_535)
+    require(1 <= len(weights) <= 2, f'{len(weights)} students', 'one or two')
     samplers = [load(name) for name in weights]
     students: Students = {sampler.name: (sampler.endless, sampler.step_list) for sampler in samplers}
     require(len(students) == len(samplers), f'weights={", ".join(map(str, weights))}', 'students of different names')

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import AsdError, check_choice, check_int, check_number, require
+from .errors import AsdError, check_choice, check_int, check_number, checked, require
 from .files import replacing
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ['KINDS', 'pixels', 'page', 'strips', 'film', 'movie', 'save_video']
 
 # %% ../nbs/68_pictures.ipynb #2994b9c7
+@checked()
 def pixels(video: Tensor) -> np.ndarray:
     """Pixels from 0 to 255.
 
@@ -32,11 +33,14 @@ def pixels(video: Tensor) -> np.ndarray:
     """
     fits = isinstance(video, Tensor) and video.dim() >= 3 and video.shape[-3] in (1, 3) and video.numel() > 0
     require(fits, f'video {tuple(getattr(video, "shape", ()))}', '(..., c, h, w) with 1 or 3 channels')
+    real = not video.is_complex() and video.dtype != torch.bool
+    require(real, f'a video of type {video.dtype}', 'real numbers from -1 to 1')
     require(video.isfinite().all(), 'a video with values that are no finite numbers', 'finite numbers from -1 to 1')
     x = ((video.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return x.movedim(-3, -1).expand(*x.shape[:-3], *x.shape[-2:], 3).numpy()
 
 
+@checked()
 def page(videos: Tensor, zoom: int = 2, gap: int = 2) -> np.ndarray:
     """One picture of all frames: a row for every video, time to the right.
 
@@ -46,12 +50,14 @@ def page(videos: Tensor, zoom: int = 2, gap: int = 2) -> np.ndarray:
     Returns (rows, columns, 3).
     """
     zoom, gap = check_int('zoom', zoom, 1, 100), check_int('gap', gap, 0, 100)
+    require(videos.dim() == 5, f'videos {tuple(videos.shape)}', '(b, f, c, h, w)')
     x = pixels(videos).repeat(zoom, axis=2).repeat(zoom, axis=3)
     x = np.pad(x, ((0, 0), (0, 0), (0, gap), (0, gap), (0, 0)), constant_values=128)
     b, f, h, w, _ = x.shape
     return x.swapaxes(1, 2).reshape(b * h, f * w, 3)[:b * h - gap, :f * w - gap]
 
 # %% ../nbs/68_pictures.ipynb #bbdc45ec
+@checked()
 def strips(
     videos: Tensor,
     names: Sequence[str] = (),
@@ -91,6 +97,7 @@ def strips(
 KINDS = ('.mp4', '.gif', '.png')
 
 
+@checked()
 def film(videos: Tensor, zoom: int = 3) -> np.ndarray:
     """Videos side by side, as the pages of a film.
 
@@ -105,6 +112,7 @@ def film(videos: Tensor, zoom: int = 3) -> np.ndarray:
     return np.pad(pages, ((0, 0), (0, rows), (0, columns), (0, 0)), mode='edge')
 
 
+@checked()
 def movie(videos: Tensor, fps: float = 8, zoom: int = 3) -> Image:
     """The videos side by side, moving, for a notebook (an animated PNG).
 
@@ -118,6 +126,7 @@ def movie(videos: Tensor, fps: float = 8, zoom: int = 3) -> Image:
     return Image(data=iio.imwrite('<bytes>', film(videos, zoom), extension='.png', plugin='pillow', **options))
 
 
+@checked()
 def save_video(path: str | Path, videos: Tensor, fps: float = 8, zoom: int = 8) -> Path:
     """Write videos side by side to a file, which is never half-written.
 

@@ -26,7 +26,7 @@ from .cache import RingCache
 from .causal import causal
 from .denoiser import CausalLayout, Condition, Denoiser
 from .digits import ask
-from .errors import check_choice, check_int, require
+from .errors import check_choice, check_int, checked, require
 from .files import replacing
 from .schedule import Schedule, StepList
 from .settings import from_record
@@ -52,6 +52,7 @@ class VideoOutput(BaseOutput):
     "a tensor (b, f, c, h, w) or an array (b, f, h, w, c) from 0 to 1, or for each video a list of pictures"
 
 
+@checked(batch=(1, 2 ** 31))
 def seeds_of(generator: torch.Generator | Sequence[torch.Generator] | None, batch: int) -> list[int]:
     """Seeds for the noise.
 
@@ -201,10 +202,12 @@ class CausalVideoPipeline(ChunkPipeline):
     def __init__(self, transformer: SavedTransformer, frames: int = 8, step_list: dict | None = None) -> None:
         super().__init__()
         require(transformer.net.layout.causal, 'a bidirectional transformer', 'a causal one')
+        transformer.net.layout.sizes(frames)
         self.register_modules(transformer=transformer)
         self.register_to_config(frames=frames, step_list=step_list or StepList().record())
 
     @classmethod
+    @checked(frames=(1, 1_000_000))
     def around(cls, net: VideoTransformer, frames: int = 8, step_list: StepList = StepList()) -> CausalVideoPipeline:
         """A pipeline with a copy of a network.
 
@@ -370,6 +373,7 @@ class CausalWanPipeline(ChunkPipeline):
         return StepList(self.config.count, float(5. if shift is None else shift))
 
     @staticmethod
+    @checked()
     def check_inputs(
         num_frames: int | None, height: int, width: int, layout: CausalLayout, temporal: int = 4, spatial: int = 16
     ) -> int | None:

@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from .denoiser import Denoiser
-from .errors import require
+from .errors import checked, require
 from .files import PACKAGE
 from .pictures import pixels, save_video
 from .schedule import StepList
@@ -31,6 +31,7 @@ from .stream import STEPS_ON_OFFER, VideoStream, Wish
 __all__ = ['png', 'Player', 'recorded']
 
 # %% ../nbs/45_player.ipynb #be2432bc
+@checked(zoom=(1, 100))
 def png(frame: np.ndarray, zoom: int = 1) -> bytes:
     """A grey picture as a PNG file.
 
@@ -54,6 +55,7 @@ class Player:
     seconds: how much of the past `save` writes.
     """
 
+    @checked(frame=(1, 65_536), speed=(1, 1000), seconds=(1, 100_000))
     def __init__(
         self,
         student: Denoiser,
@@ -154,6 +156,7 @@ class Player:
         self.facts.value = f'saved as {save_video(path, torch.stack(list(self.frames)), self.speed)}'
 
 # %% ../nbs/45_player.ipynb #86de83fb
+@checked()
 def recorded(films: dict[str, np.ndarray]) -> str:
     """HTML that plays films of equal length and lets the reader choose among them.
 

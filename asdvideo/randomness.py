@@ -11,10 +11,13 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from .errors import checked, require
+
 # %% auto #0
 __all__ = ['stream', 'seed_of', 'Draws']
 
 # %% ../nbs/61_randomness.ipynb #4b51f0a8
+@checked(seed=(-2 ** 63, 2 ** 63))
 def stream(seed: int, *names: object) -> torch.Generator:
     """A random stream on the CPU that depends on a seed and on names only.
 
@@ -26,6 +29,7 @@ def stream(seed: int, *names: object) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], 'big') >> 1)
 
 
+@checked(seed=(-2 ** 63, 2 ** 63))
 def seed_of(seed: int, *names: object) -> int:
     """A new seed that depends on a seed and on names only.
 
@@ -43,7 +47,9 @@ class Draws:
     device: where the numbers go after they were drawn on the CPU.
     """
 
+    @checked(rows=(1, 2 ** 31))
     def __init__(self, streams: Sequence[torch.Generator], rows: int, device: torch.device | str = 'cpu') -> None:
+        require(len(streams) > 0, 'no streams', 'one for each block')
         self.streams = list(streams)
         self.rows = rows
         self.device = torch.device(device)

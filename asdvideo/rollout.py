@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from .denoiser import Cache, CausalLayout, Condition, Denoiser, cat_rows, join_conditions, split_rows
-from .errors import check_choice, check_int, require
+from .devices import pick_device
+from .errors import check_choice, check_int, checked, require
 from .flow import add_noise, per_frame, x0_from_velocity
 from .randomness import Draws, stream
 from .schedule import Schedule
@@ -30,6 +31,7 @@ class Noise:
     dtype: of the noise.
     """
 
+    @checked(seeds=(-2 ** 63, 2 ** 63))
     def __init__(
         self,
         shape: Sequence[int],
@@ -38,15 +40,17 @@ class Noise:
         device: torch.device | str = 'cpu',
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.shape, self.layout, self.device, self.dtype = tuple(shape), layout, torch.device(device), dtype
+        self.shape, self.layout, self.device, self.dtype = tuple(shape), layout, pick_device(device), dtype
         require(len(self.shape) == 5, f'shape {self.shape}', '(b, f, c, h, w)')
         for name, size in zip('bfchw', self.shape):
             check_int(name, size, 1, 1_000_000)
         self.seeds = [seeds] if isinstance(seeds, int) else list(seeds)
+        require(self.seeds, 'no seeds', 'one seed, or one for each block')
         whole = self.shape[0] % len(self.seeds) == 0
         require(whole, f'batch={self.shape[0]} with {len(self.seeds)} seeds', 'the same number of videos for each seed')
         self.sizes = layout.sizes(self.shape[1])
 
+    @checked(chunk=(0, 2 ** 63), step=(0, 2 ** 63))
     def __call__(self, chunk: int, step: int) -> Tensor:
         """The noise at an address.
 
@@ -54,6 +58,7 @@ class Noise:
         step: counted from 0; 0 is the noise that the chunk starts from.
         Returns (b, frames of the chunk, c, h, w).
         """
+        require(chunk < len(self.sizes), f'chunk={chunk}', f'a chunk from 0 to {len(self.sizes) - 1}')
         streams = [stream(seed, 'noise', chunk, step) for seed in self.seeds]
         draws = Draws(streams, self.shape[0] // len(self.seeds), self.device)
         return draws.normal(self.sizes[chunk], *self.shape[2:]).to(self.dtype)
@@ -109,6 +114,7 @@ def denoise_chunk(
     raise AssertionError('a schedule has at least one level')
 
 # %% ../nbs/19_rollout.ipynb #41d227d5
+@checked()
 def rollout_chunks(
     model: Denoiser,
     noise: Noise,
@@ -138,6 +144,7 @@ def rollout_chunks(
         start += frames
 
 
+@checked()
 def rollout(
     model: Denoiser,
     noise: Noise,
@@ -231,6 +238,7 @@ def denoise_groups(
             xt = add_noise(keep(x0), cat_rows([noises[g](step) for g in active], members), there)
 
 
+@checked()
 def rollout_many(
     model: Denoiser,
     noises: Sequence[Noise],

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .errors import check_int, check_number, require
+from .errors import check_int, check_number, checked, require
 from .flow import shift_sigma
 from .settings import Settings, setting
 
@@ -20,6 +20,7 @@ READINGS = ('truncated', 'respaced')
 STEP_NAMES = ('1', '1*', '2', '2*', '3', '4')
 
 
+@checked()
 def check_levels(levels: Sequence[float]) -> tuple[float, ...]:
     """Noise levels of one chunk, as a tuple of floats.
 
@@ -75,12 +76,14 @@ class Schedule:
     endless: bool = False
 
     def __post_init__(self) -> None:
-        require(len(self.levels) > 0, 'an empty schedule', 'levels for at least one chunk')
+        given = isinstance(self.levels, Sequence) and len(self.levels) > 0
+        require(given, f'levels {self.levels!r}', 'the levels of one chunk or more')
         object.__setattr__(self, 'levels', tuple(check_levels(levels) for levels in self.levels))
         if not self.name:
             object.__setattr__(self, 'name', ','.join(str(len(levels)) for levels in self.levels))
 
     @classmethod
+    @checked()
     def parse(cls, text: str | int | Sequence[int], steps: StepList) -> Schedule:
         """The schedule that a name stands for.
 
@@ -103,6 +106,7 @@ class Schedule:
             levels = (steps.levels, *levels)
         return cls(levels, name, endless=len(numbers) == 1)
 
+    @checked(chunk=(0, 2 ** 63))
     def of(self, chunk: int) -> tuple[float, ...]:
         "The levels of a chunk, counted from 0."
         known = self.endless or chunk < len(self.levels)
@@ -114,6 +118,7 @@ class Schedule:
         fits = self.endless or len(self.levels) == chunks
         require(fits, f'steps {self.name!r}, for {len(self.levels)} chunks', f'a schedule for {chunks} chunks')
 
+    @checked(chunks=(1, 1_000_000))
     def passes(self, chunks: int) -> dict[str, int]:
         """Forward passes of a rollout.
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
-from .errors import AsdError, check_choice, check_int, check_number, require
+from .errors import AsdError, check_choice, check_int, check_number, checked, require
 
 # %% ../nbs/64_settings.ipynb #1e2b6c71
 def setting(
@@ -85,6 +85,7 @@ def _checked_one(name: str, kind: Any, value: Any, facts: Any) -> Any:
     return value
 
 # %% ../nbs/64_settings.ipynb #b83d673f
+@checked()
 def from_record(kind: type, record: dict) -> Any:
     """The settings that a record describes.
 
@@ -106,6 +107,7 @@ def from_record(kind: type, record: dict) -> Any:
         raise AsdError(f'{kind.__name__}: {error}.') from error
 
 
+@checked()
 def changed(settings: Settings, **values: Any) -> Any:
     """The settings with some values replaced.
 

@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from .errors import AsdError, require
+from .errors import AsdError, checked, require
 from .files import listing, load_tensors, save_tensors
 
 # %% ../nbs/56_shards.ipynb #3da31ab5
@@ -40,6 +40,7 @@ def part_path(path: str | os.PathLike, name: object, index: int) -> Path:
     return path.with_name(f'{path.stem}-{name}-{index}{path.suffix}')
 
 
+@checked()
 def read_header(path: str | os.PathLike, remedy: str = '') -> tuple[dict, dict[str, list[int]]]:
     """The description in a file of tensors, and the shape of each tensor; no tensor is read and no hash is checked.
 
@@ -47,7 +48,7 @@ def read_header(path: str | os.PathLike, remedy: str = '') -> tuple[dict, dict[s
     remedy: what to do if it is damaged.
     Raises AsdError if it is missing, damaged or foreign.
     """
-    require(Path(path).is_file(), f'{path}', 'a file that exists', remedy)
+    require(os.path.isfile(path), f'{path}', 'a file that exists', remedy)
     try:
         with safe_open(path, 'pt') as file:
             description = json.loads((file.metadata() or {}).get('asdvideo', 'null'))
@@ -112,6 +113,7 @@ def split_files(path: str | os.PathLike, description: dict, remedy: str) -> list
     return [(path, description.get('sha256')), *others]
 
 
+@checked()
 def load_split(
     path: str | os.PathLike, wanted: dict[str, tuple[int, int]], remedy: str = ''
 ) -> tuple[dict[str, Tensor], dict]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .denoiser import Cache, Condition, Denoiser
 from .digits import DIRECTIONS, OPEN
-from .errors import check_choice, check_int, require
+from .errors import check_choice, check_int, checked, require
 from .randomness import Draws, stream
 from .rollout import MODES, denoise_chunk
 from .schedule import Schedule, StepList
@@ -42,6 +42,7 @@ class VideoStream(Iterator[Tensor]):
     Raises AsdError if the model is not causal, its chunks do not fill the length, or the schedule does not fit them.
     """
 
+    @checked(frame=(1, 65_536), seeds=(-2 ** 63, 2 ** 63))
     def __init__(
         self,
         model: Denoiser,
@@ -59,6 +60,7 @@ class VideoStream(Iterator[Tensor]):
         require(model.layout.causal, 'a stream of a bidirectional model', 'a causal one', 'Convert it with `causal`.')
         require(len(frame) == 3, f'frame of shape {tuple(frame)}', '(c, h, w)')
         self.seeds = [seeds] if isinstance(seeds, int) else list(seeds)
+        require(self.seeds, 'no seeds', 'one seed, or one for each block')
         whole = check_int('batch', batch) % len(self.seeds) == 0
         require(whole, f'batch={batch} with {len(self.seeds)} seeds', 'the same number of videos for each seed')
         self.model, self.frame, self.batch, self.decode = model, tuple(frame), batch, decode

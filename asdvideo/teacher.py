@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .denoiser import Cache, Condition, Denoiser, join_conditions
 from .devices import autocast
-from .errors import check_number
+from .errors import check_number, checked
 from .flow import add_noise, draw_sigma
 from .randomness import Draws
 from .settings import setting
@@ -21,6 +21,7 @@ from .training import LearnerSettings, Logs, Stage, StageSettings
 from .world import World
 
 # %% ../nbs/15_teacher.ipynb #49d5795d
+@checked(x0='b f ...', eps='b f ...', sigma='b f', clean='b f ...')
 def flow_loss(
     model: Denoiser, x0: Tensor, eps: Tensor, sigma: Tensor, condition: Condition, clean: Tensor | None = None
 ) -> Tensor:
@@ -46,6 +47,7 @@ class Guided(Denoiser):
     Source: Ho and Salimans 2022. The two answers come from one pass over twice the batch, so that any cache works.
     """
 
+    @checked()
     def __init__(self, model: Denoiser, weight: float) -> None:
         super().__init__()
         self.model, self.layout, self.members = model, model.layout, model.members
@@ -107,6 +109,7 @@ class TeacherStage(Stage):
     name = address = 'teacher'
     settings: TeacherSettings
 
+    @checked()
     def __init__(self, settings: TeacherSettings, net: Denoiser, world: World, **shared: object) -> None:
         super().__init__(settings, **shared)
         self.world = world

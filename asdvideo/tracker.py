@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from .digits import HEADINGS
-from .errors import check_shape, require
+from .errors import check_shape, checked, require
 
 # %% auto #0
 __all__ = ['TURNS', 'centres', 'Motion', 'heading', 'motion']
 
 # %% ../nbs/31_tracker.ipynb #b9dfdfeb
+@checked(haze=(0, 1))
 def centres(video: Tensor, haze: float = .1) -> Tensor:
     """The centre of the ink in every frame.
 
@@ -25,6 +26,7 @@ def centres(video: Tensor, haze: float = .1) -> Tensor:
     Returns (b, f, 2), y then x, in pixels. A frame without ink has its centre in the middle.
     """
     check_shape('video', video, 'b', 'f', 1, 'h', 'w')
+    require(video.isfinite().all(), 'video with numbers that are not finite', 'finite numbers')
     ink = ((video[:, :, 0] + 1) / 2 - haze).clamp(min=0)
     y, x = (torch.arange(size, dtype=video.dtype, device=video.device) for size in ink.shape[2:])
     mass, middle = ink.sum((2, 3)), torch.stack([y.mean(), x.mean()])
@@ -60,6 +62,7 @@ def heading(step: Tensor) -> Tensor:
     return (step @ HEADINGS.to(step).T).argmax(-1)
 
 
+@checked(centre='b f 2', chunk=(2, 1_000_000), tolerance=(0, 1e6))
 def motion(centre: Tensor, chunk: int, tolerance: float = .25) -> Motion:
     """What happens in every chunk.
 
@@ -68,6 +71,7 @@ def motion(centre: Tensor, chunk: int, tolerance: float = .25) -> Motion:
     tolerance: in pixels; steps that differ by less are taken for equal.
     Raises AsdError unless the frames are whole chunks.
     """
+    require(centre.isfinite().all(), 'centre with numbers that are not finite', 'finite numbers')
     frames = centre.shape[1]
     require(chunk >= 2 and frames % chunk == 0, f'frames={frames}, chunk={chunk}', 'whole chunks of at least 2 frames')
     steps = centre.diff(dim=1)

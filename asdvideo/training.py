@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Logs', 'LearnerSettings', 'StageSettings', 'orthogonalize', 'Muon', 'lr_factor', 'clip_gradients', 'Learner',
-           'ProcessGroup', 'Stage', 'mean_logs', 'flatten', 'unflatten', 'save_state', 'resume', 'stop_signals',
-           'numbers', 'check_norms', 'Stopped', 'fit']
+           'ProcessGroup', 'Stage', 'mean_logs', 'flatten', 'unflatten', 'save_state', 'is_record', 'resume',
+           'stop_signals', 'numbers', 'check_norms', 'Stopped', 'stopped', 'fit']
 
 # %% ../nbs/65_training.ipynb #b524b9b1
 import contextlib
@@ -25,7 +25,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from .devices import Runtime
-from .errors import AsdError, check_int, require
+from .errors import AsdError, check_int, check_type, checked, require
 from .files import content_hash, locked, save_tensors
 from .randomness import Draws, stream
 from .settings import Settings, differences, setting
@@ -322,7 +322,8 @@ class Stage:
     def __init__(
         self, settings: StageSettings, runtime: Runtime = Runtime(), group: ProcessGroup | None = None
     ) -> None:
-        self.settings, self.runtime, self.group = settings, runtime, group or ProcessGroup()
+        self.settings, self.group = check_type('settings', settings, StageSettings), group or ProcessGroup()
+        self.runtime = check_type('runtime', runtime, Runtime)
         self.learners: dict[str, Learner] = {}
         self.parts: dict[str, nn.Module] = {}
         self.config: dict[str, Any] = {'stage': self.name, 'settings': settings.record(), 'from': {}}
@@ -507,11 +508,24 @@ def save_state(stage: Stage, path: Path, record: dict) -> None:
     tensors, skeleton = flatten(stage.state())
     odd = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not stage.group.finite(tensor)]
     bad, = stage.group.any(bool(odd))
-    remedy = 'The last saved state is untouched. Try a lower learning rate.'
+    remedy = 'The training has failed. Begin it again with restart and a lower learning rate.'
     require(not bad, f'step {record["done"]}: {len(odd)} tensors that are not finite', 'finite weights', remedy)
     threads = torch.get_num_threads()
     description = {'config': stage.config, 'skeleton': skeleton, 'record': record, 'threads': threads}
     stage.group.save(path, tensors, description)
+
+
+def is_record(record: Any, steps: int) -> bool:
+    """Whether this can be the record of a training: steps done, seconds, history, perhaps the logs of a window.
+
+    record: from a file.
+    steps: of the training.
+    """
+    if not isinstance(record, dict) or not isinstance(record.get('done'), int):
+        return False
+    logs = record.get('history'), record.get('window', [])
+    lists = all(isinstance(part, list) and all(isinstance(entry, dict) for entry in part) for part in logs)
+    return lists and isinstance(record.get('seconds'), (int, float)) and 0 <= record['done'] <= steps
 
 
 def resume(stage: Stage, path: Path) -> dict:
@@ -526,18 +540,17 @@ def resume(stage: Stage, path: Path) -> dict:
     again = f'Delete {path} to start again.'
     tensors, description = stage.group.load(path, stage.like(), again)
     whole = {'config', 'skeleton', 'record', 'threads'} <= description.keys()
+    whole = whole and isinstance(description['config'], dict) and isinstance(description['skeleton'], dict)
     require(whole, f'{path}', 'the saved state of a training', again)
     now = {**stage.config, 'threads': torch.get_num_threads()}
     different = differences({**description['config'], 'threads': description['threads']}, json.loads(json.dumps(now)))
     remedy = 'Changed: ' + '; '.join(different) + '. Restore them, use another folder, or start again with restart.'
     require(not different, f'the run in {path.parent}', 'the settings it was started with', remedy)
     record = description['record']
-    done = record.get('done') if isinstance(record, dict) else None
-    fits = isinstance(done, int) and 0 <= done <= stage.settings.steps
-    require(fits, f'{path}: done={done}', 'steps of this training', again)
+    require(is_record(record, stage.settings.steps), f'{path}', 'the record of this training', again)
     try:
         stage.load(unflatten(tensors, description['skeleton']))
-    except (KeyError, TypeError, ValueError, RuntimeError, StopIteration) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, StopIteration) as error:
         raise AsdError(f'{path}: not the state of this training ({error}). {again}') from error
     return record
 
@@ -583,14 +596,29 @@ def check_norms(entry: dict[str, float], step: int) -> None:
     step: how many steps are done.
     """
     bad = {name: value for name, value in entry.items() if name.startswith('norm') and not math.isfinite(value)}
-    remedy = 'The last saved state is untouched. Try a lower learning rate.'
+    remedy = 'The training has failed. Begin it again with restart and a lower learning rate.'
     require(not bad, f'step {step}: gradient norms {bad}', 'finite numbers', remedy)
 
 
 class Stopped(Exception):
-    "The user asked a training to stop. Everything is saved."
+    "The user asked for a stop. Everything is saved."
 
 
+def stopped(name: str, asked: Sequence[str], done: int, steps: int, what: str = 'step') -> Stopped:
+    """What to raise after a stop: one line that says what is saved, and how to go on.
+
+    name: of what was stopped.
+    asked: from `stop_signals`; empty if the signal came to another process.
+    done: how much is finished, and saved.
+    steps: how much there is in all.
+    what: is counted.
+    """
+    reason = asked[0] if asked else 'another process'
+    where = f'{name}: stopped by {reason} after {what} {done} of {steps}; everything is saved.'
+    return Stopped(f'{where} The same command goes on from there.')
+
+
+@checked(save_seconds=(0, 1e9), stop_after=(0, 2 ** 63))
 def fit(
     stage: Stage,
     folder: str | Path | None = None,
@@ -684,7 +712,5 @@ def _fit(
         _save(stage, path, record, window)
         stop, = group.any(bool(asked))
         if stop:
-            reason = asked[0] if asked else 'another process'
-            where = f'after step {record["done"]} of {steps}'
-            raise Stopped(f'{stage.name}: stopped by {reason} {where}; everything is saved.')
+            raise stopped(stage.name, asked, record['done'], steps)
     return record

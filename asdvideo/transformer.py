@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from .cache import KVCache, ValueCache
 from .denoiser import Cache, CausalLayout, Condition, Denoiser
-from .errors import check_like, check_shape, require
+from .errors import check_like, check_shape, check_type, checked, require
 from .flow import velocity_from_x0
 from .settings import Settings, setting
 
@@ -207,6 +207,9 @@ class NetworkConfig(Settings):
         require(self.size % self.patch == 0, given, 'a size that is a multiple of patch')
         fits = self.width % (2 * self.heads) == 0
         require(fits, f'width={self.width}, heads={self.heads}', 'a width that is a multiple of 2 * heads')
+        weights = self.width * (12 * self.width * self.depth + 2 * self.channels * self.patch ** 2 + sum(self.labels))
+        given = f'width={self.width}, depth={self.depth}: {weights:,} weights'
+        require(weights < 4e9, given, 'less than 4 billion weights', 'Make the network smaller.')
 
 
 class VideoTransformer(Denoiser):
@@ -216,6 +219,7 @@ class VideoTransformer(Denoiser):
     layout: what each frame may see.
     """
 
+    @checked()
     def __init__(self, config: NetworkConfig, layout: CausalLayout = CausalLayout()) -> None:
         super().__init__()
         self.config, self.layout = config, layout
@@ -253,12 +257,18 @@ class VideoTransformer(Denoiser):
     def check(self, xt: Tensor, sigma: Tensor, condition: Condition) -> None:
         "Raise AsdError unless the inputs fit the network and each other."
         c = self.config
+        check_type('condition', condition, Condition)
         check_shape('video', xt, 'b', 'f', c.channels, c.size, c.size)
         check_shape('sigma', sigma, *xt.shape[:2])
         if condition.labels is not None:
             wanted = (*xt.shape[:2], len(c.labels))
             found = tuple(condition.labels.shape)
             require(found == wanted, f'labels {found}', f'{wanted}, per frame and kind')
+            require(not condition.labels.is_floating_point(), f'labels {condition.labels.dtype}', 'whole numbers')
+            if condition.labels.device.type == 'cpu':       # elsewhere one would have to wait for the device
+                largest = condition.labels.flatten(0, 1).amax(0).tolist()
+                known = all(label < count for label, count in zip(largest, c.labels))
+                require(known, f'labels up to {largest}', f'labels below {c.labels}')
         if condition.steps is not None:
             require(c.steps, 'a condition with a step count', 'none', 'This network was made without a step embedding.')
 
@@ -352,6 +362,7 @@ class VideoTransformer(Denoiser):
     @torch.no_grad()
     def append(self, cache: KVCache, x0: Tensor, condition: Condition, sigma: Tensor | None = None) -> KVCache:
         "The context pass; see `Denoiser.append`. The last block only makes its keys and values."
+        check_type('video', x0, Tensor)
         sigma = torch.zeros(x0.shape[:2], device=x0.device) if sigma is None else sigma
         self.check(x0, sigma, condition)
         x, _, modulation, rotary = self.inputs(x0.detach(), sigma, condition, cache.frames)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .denoiser import Condition
-from .errors import check_shape, require
+from .errors import check_shape, checked, require
 from .randomness import Draws
 
 # %% ../nbs/10_world.ipynb #fd2c19cc
@@ -58,6 +58,7 @@ class Clips(World):
     hidden: share of clips whose labels are left open in training.
     """
 
+    @checked(hidden=(0, 1))
     def __init__(self, video: Tensor, labels_of: Tensor | None = None, hidden: float = .1) -> None:
         check_shape('video', video, 'i', 'f', 'c', 'h', 'w')
         low, high = video.min().item(), video.max().item()

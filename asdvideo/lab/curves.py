@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 from torch import Tensor
 
-from ..errors import require
+from ..errors import checked, require
 from ..files import writable
 
 # %% auto #0
@@ -25,6 +25,7 @@ __all__ = ['column', 'interval', 'seeds_of', 'paired', 'holm', 'draw_curves', 'd
            'save_film']
 
 # %% ../../nbs/37_curves.ipynb #f35bc8a1
+@checked()
 def column(result: dict, steps: str, measure: str = 'w2', mark: int | None = None) -> Tensor:
     """One number per seed (or one list, for measures by frame), in the order of the seeds.
 
@@ -34,15 +35,18 @@ def column(result: dict, steps: str, measure: str = 'w2', mark: int | None = Non
     mark: after how many steps; None: at the end.
     Raises AsdError if there is no such row.
     """
+    require({'marks', 'rows', 'drift', 'names'} <= result.keys(), 'result', 'what `study` returns')
     mark = result['marks'][-1] if mark is None else mark
     if steps == 'drift':
         values = [row['drift'] for row in result['drift'] if row['mark'] == mark]
     else:
-        values = [row[measure] for row in result['rows'] if row['mark'] == mark and row['steps'] == steps]
+        values = [row.get(measure) for row in result['rows'] if row['mark'] == mark and row['steps'] == steps]
+    require(None not in values, f'measure={measure!r}', 'one of ' + ', '.join(result['rows'][0]))
     require(values, f'steps={steps!r}, mark={mark}', f'one of {result["names"]}, mix, drift; one of {result["marks"]}')
     return torch.tensor(values)
 
 
+@checked(x='s')
 def interval(x: Tensor) -> tuple[float, float]:
     """Mean, and half the width of its 95 % interval over seeds (Student's t).
 
@@ -58,9 +62,11 @@ def seeds_of(result: dict) -> list[int]:
 
     result: of `study`.
     """
+    require('settings' in result, 'result', 'what `study` returns')
     return list(result['settings']['seeds'])
 
 
+@checked()
 def paired(a: dict, b: dict, steps: str, measure: str = 'w2', mark: int | None = None) -> Tensor:
     """a - b for every seed.
 
@@ -75,6 +81,7 @@ def paired(a: dict, b: dict, steps: str, measure: str = 'w2', mark: int | None =
     return column(a, steps, measure, mark) - column(b, steps, measure, mark)
 
 
+@checked()
 def holm(differences: dict[str, Tensor]) -> dict[str, float]:
     """p values of paired t tests against 0, corrected for their number.
 
@@ -176,6 +183,7 @@ def film_pages(points: dict[str, Tensor], marks: Sequence[int], truth: Tensor, f
     return np.stack(pages)
 
 
+@checked(seconds=(1e-3, 1000), rest=(0, 1000))
 def save_film(pages: np.ndarray, path: str | Path, seconds: float = 1., rest: float = 2.) -> Path:
     """Write a film as an animated picture.
 
@@ -188,5 +196,6 @@ def save_film(pages: np.ndarray, path: str | Path, seconds: float = 1., rest: fl
     path = writable(path)
     require(path.suffix in ('.gif', '.png', '.webp'), f'{path.name}', 'a file that ends with .gif, .png or .webp')
     times = [1000 * seconds] * (len(pages) - 1) + [1000 * (seconds + rest)]
-    imageio.imwrite(path, pages, plugin='pillow', duration=times, loop=0)
+    duration = times if len(times) > 1 else times[0]
+    imageio.imwrite(path, pages, plugin='pillow', duration=duration, loop=0)
     return path

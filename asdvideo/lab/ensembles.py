@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..denoiser import Denoiser
 from ..discriminator import DiscriminatorHead
-from ..errors import require
+from ..errors import checked, require
 from ..transformer import Offset
 
 # %% ../../nbs/35_ensembles.ipynb #1ab29896
@@ -138,6 +138,7 @@ STACKED = {
 }
 
 # %% ../../nbs/35_ensembles.ipynb #7833475b
+@checked()
 def stack(nets: Sequence[Any]) -> Any:
     """Networks of one shape as one network with a member-major batch; it works like them in every respect.
 
@@ -145,7 +146,7 @@ def stack(nets: Sequence[Any]) -> Any:
     Returns an ensemble with its own weights; a single network comes back as a copy.
     Raises AsdError if the networks differ in shape, or have weights in a layer that cannot be stacked.
     """
-    require(len(nets) > 0, 'no networks', 'at least one')
+    require(len(nets) > 0 and all(isinstance(net, nn.Module) for net in nets), 'nets', 'one network or more')
     if len(nets) == 1:
         return copy.deepcopy(nets[0])
     shapes = [{name: tuple(p.shape) for name, p in net.named_parameters()} for net in nets]
@@ -165,6 +166,7 @@ def stack(nets: Sequence[Any]) -> Any:
     return twin
 
 
+@checked()
 def unstack(net: Any, member: int, like: Any) -> Any:
     """One member of an ensemble as a network of its own.
 
@@ -172,6 +174,7 @@ def unstack(net: Any, member: int, like: Any) -> Any:
     member: its number, from 0.
     like: a network of the same shape; it is copied, not changed.
     """
+    require(isinstance(net, nn.Module) and isinstance(like, nn.Module), 'net and like', 'two networks')
     require(0 <= member < net.members, f'member={member}', f'0 to {net.members - 1}')
     twin = copy.deepcopy(like)
     if net.members == 1:

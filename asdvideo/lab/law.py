@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import check_choice, check_int, check_shape, require
+from ..errors import check_choice, check_int, check_shape, checked, require
 
 # %% ../../nbs/22_law.ipynb #7961e9eb
 @dataclass(frozen=True)
@@ -157,6 +157,7 @@ def disagreement(parts: Sequence[Modes], x: Tensor) -> Tensor:
     return torch.stack([kl(part, mixture, x) for part in parts]).mean()
 
 # %% ../../nbs/22_law.ipynb #45f3927c
+@checked(unified=(0, 1e9), told=(0, 1e9), adversarial=(0, 1e9))
 def law_matrix(count: int, unified: float = 1., told: float = 0., adversarial: float = 0.) -> Tensor:
     """A: how errors of the step counts act on each other near a right mixture, (N, N) in double precision.
 
@@ -176,6 +177,7 @@ def law_matrix(count: int, unified: float = 1., told: float = 0., adversarial: f
 FLOWS = ('unified', 'adversarial', 'both', 'told')
 
 
+@checked(steps=(1, 10_000), rate=(0, 1e6), strength=(0, 1e6), levels=(1e-6, 1 - 1e-6))
 def follow(
     points: Tensor,
     data: Modes,
@@ -226,6 +228,7 @@ def _cloud_gradient(clouds: Tensor, data: Modes, flow: str, strength: float, sig
     return torch.stack(gradients)
 
 # %% ../../nbs/22_law.ipynb #ddf5ab19
+@checked(frames=(1, 10_000))
 def film_page(films: dict[str, Tensor], places: Tensor, name: str = 'film', frames: int = 25) -> str:
     """A small piece of HTML with a slider, buttons and a drawing of clouds of points.
 
@@ -237,6 +240,8 @@ def film_page(films: dict[str, Tensor], places: Tensor, name: str = 'film', fram
     frames: how many moments of each film are kept.
     Raises AsdError if a film has another shape or the name other characters.
     """
+    check_shape('places', places, 'k', 2)
+    require(places.isfinite().all(), 'places', 'finite numbers')
     require(name.isalpha() and name.isascii(), f'name={name!r}', 'letters only')
     fits = all(film.dim() == 4 and film.shape[3] == 2 for film in films.values())
     require(len(films) > 0 and fits, f'films {[tuple(film.shape) for film in films.values()]}', 'shapes (t, N, m, 2)')

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import require
+from ..errors import check_int, checked, require
 from .worlds import GaussianMixture
 from ..randomness import Draws, stream
 
@@ -29,8 +29,10 @@ def check_sets(a: Tensor, b: Tensor) -> None:
     """
     equal = a.dim() == 2 and a.shape == b.shape
     require(equal, f'sets {tuple(a.shape)} and {tuple(b.shape)}', 'two of equal shape (i, d)')
+    require(a.isfinite().all() and b.isfinite().all(), 'sets with numbers that are not finite', 'finite numbers')
 
 
+@checked(a='i d', b='i d', directions=(1, 100_000))
 def sliced_w2(a: Tensor, b: Tensor, directions: int = 128, seed: int = 0) -> float:
     """Sliced 2-Wasserstein distance: the root mean square distance of sorted projections, over random directions.
 
@@ -46,6 +48,7 @@ def sliced_w2(a: Tensor, b: Tensor, directions: int = 128, seed: int = 0) -> flo
     return (sorted_a - sorted_b).square().mean().sqrt().item()
 
 
+@checked(a='i d', b='i d', widths=(1e-9, 1e9))
 def mmd(a: Tensor, b: Tensor, widths: Sequence[float] = (.1, .3, 1.)) -> float:
     """Unbiased squared maximum mean discrepancy, mean over Gaussian kernels; it may be slightly negative.
 
@@ -55,7 +58,7 @@ def mmd(a: Tensor, b: Tensor, widths: Sequence[float] = (.1, .3, 1.)) -> float:
     Source: Gretton et al. 2012.
     """
     check_sets(a, b)
-    n = len(a)
+    n = check_int('vectors in each set', len(a), 2)
 
     def kernel(x: Tensor, y: Tensor) -> Tensor:
         square = torch.cdist(x, y).square_()
@@ -65,6 +68,7 @@ def mmd(a: Tensor, b: Tensor, widths: Sequence[float] = (.1, .3, 1.)) -> float:
     return (same - 2 * kernel(a, b) / n ** 2).item()
 
 
+@checked(a='i d', b='i d', features=(1, 10_000))
 def two_sample(a: Tensor, b: Tensor, features: int = 200, seed: int = 0) -> float:
     """How often a simple classifier tells two sets apart: .5 for equal laws, 1 for disjoint ones.
 
@@ -76,7 +80,7 @@ def two_sample(a: Tensor, b: Tensor, features: int = 200, seed: int = 0) -> floa
     Source: Lopez-Paz and Oquab 2017; Rahimi and Recht 2007.
     """
     check_sets(a, b)
-    generator, half = stream(seed, 'two sample'), len(a) // 2
+    generator, half = stream(seed, 'two sample'), check_int('vectors in each set', len(a), 4) // 2
     scale = torch.randn(2, a.shape[1], features, generator=generator) * torch.tensor([1., 4.])[:, None, None]
     phase = 2 * math.pi * torch.rand(2 * features, generator=generator)
 
@@ -90,6 +94,7 @@ def two_sample(a: Tensor, b: Tensor, features: int = 200, seed: int = 0) -> floa
     return right.item() / 2
 
 # %% ../../nbs/34_distances.ipynb #4f8f0f4f
+@checked(video='b f 2 1 1')
 def mode_shares(world: GaussianMixture, video: Tensor) -> Tensor:
     """The share of videos that belong to each component, (k,).
 
@@ -100,6 +105,7 @@ def mode_shares(world: GaussianMixture, video: Tensor) -> Tensor:
     return torch.bincount(nearest, minlength=len(world.means)) / len(video)
 
 
+@checked(video='b f 2 1 1')
 def mode_tv(world: GaussianMixture, video: Tensor) -> float:
     """Total variation between the components of videos and the world's weights: 0 if all shares are right.
 
@@ -109,6 +115,7 @@ def mode_tv(world: GaussianMixture, video: Tensor) -> float:
     return .5 * (mode_shares(world, video) - world.weight[-1]).abs().sum().item()
 
 
+@checked(video='b f 2 1 1')
 def cross_entropies(world: GaussianMixture, video: Tensor) -> list[float]:
     """-E log p(frame i | frames before), for every frame; their sum is the cross-entropy of the video.
 
@@ -131,6 +138,7 @@ def density(world: GaussianMixture, video: Tensor, real: Tensor) -> float:
     return (world.exact(video).log_density >= lowest).double().mean().item()
 
 
+@checked(video='b f 2 1 1', real='b f 2 1 1')
 def measure_points(world: GaussianMixture, video: Tensor, real: Tensor) -> dict[str, float | list[float]]:
     """All measures of a set of point videos.
 
@@ -153,6 +161,7 @@ def measure_points(world: GaussianMixture, video: Tensor, real: Tensor) -> dict[
     return {k: [round(y, 4) for y in v] if isinstance(v, list) else round(v, 5) for k, v in found.items()}
 
 # %% ../../nbs/34_distances.ipynb #9dda051b
+@checked(count=(1, 10_000_000))
 def real_points(world: GaussianMixture, count: int, seed: int = 4321) -> Tensor:
     """The real videos (count, f, 2, 1, 1) that students are compared with.
 
@@ -163,6 +172,7 @@ def real_points(world: GaussianMixture, count: int, seed: int = 4321) -> Tensor:
     return world.sample(Draws([stream(seed, 'real')], count, world.means.device))[0]
 
 
+@checked(count=(2, 10_000_000), sets=(1, 1000))
 def real_floor(world: GaussianMixture, count: int = 1000, sets: int = 10) -> dict[str, float | list[float]]:
     """What other real videos get, measured like a student's; the mean over several sets.
 

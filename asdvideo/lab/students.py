@@ -20,7 +20,7 @@ from ..denoiser import Cache, Condition, Denoiser
 from ..devices import pick_device, runtime
 from ..discriminator import head_for
 from ..dmd import DmdSettings, DmdStage
-from ..errors import check_type, require
+from ..errors import check_type, checked, require
 from ..files import load_json, load_tensors, provenance, save_json, save_tensors
 from ..flow import velocity_from_x0
 from .ensembles import stack
@@ -453,6 +453,7 @@ class Marks:
         return {name: torch.stack([tensors[name] for tensors in found]) for name in found[0]}
 
 
+@checked()
 def study(
     settings: ToySettings = ToySettings(), folder: str | Path | None = None, device: Any = None, quiet: bool = False
 ) -> tuple[dict, dict[str, Tensor]]:
@@ -468,6 +469,7 @@ def study(
     if folder is None:
         with tempfile.TemporaryDirectory() as place:
             return study(settings, place, device, quiet)
+    require(str(folder).strip(), f'folder {str(folder)!r}', 'the name of a folder')
     folder, place = Path(folder), pick_device(device)
     world, law = point_world(settings.world), point_world(settings.world)
     start = beginners(settings, world.to(place), folder/'start', place, quiet)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..denoiser import Cache, CausalLayout, Condition, Denoiser
-from ..errors import check_shape, check_type, require
+from ..errors import check_shape, check_type, checked, require
 from ..flow import velocity_from_x0
 from ..randomness import Draws
 from ..settings import Settings, setting
@@ -66,6 +66,7 @@ class GaussianMixture(Denoiser, World):
     floor = 1e-3
     "smallest divisor of the velocity"
 
+    @checked(means='k f 2', shift=(0, 1e6), jitter=(1e-9, 1e6))
     def __init__(
         self,
         means: Tensor,
@@ -78,7 +79,10 @@ class GaussianMixture(Denoiser, World):
         check_shape('means', means, 'k', 'f', 2)
         require(jitter > 0 and shift >= 0, f'shift={shift}, jitter={jitter}', 'shift from 0 on, jitter above 0')
         self.layout, self.shift, self.jitter = layout, float(shift), float(jitter)
+        require(means.isfinite().all(), 'means', 'finite numbers')
         label_of = torch.zeros(len(means), dtype=torch.long) if label_of is None else label_of
+        fits = label_of.shape == means.shape[:1] and not label_of.is_floating_point()
+        require(fits, f'label_of of shape {tuple(label_of.shape)}', f'{len(means)} whole numbers')
         self.labels = (int(label_of.max()) + 1,)
         self.shape = (means.shape[1], 2, 1, 1)
         member = (label_of == torch.arange(self.labels[0])[:, None]).double()
@@ -201,6 +205,7 @@ class GaussianMixture(Denoiser, World):
         label: (b,) their labels; None: not told.
         Returns the posterior with shares of components and log densities.
         """
+        require(x.isfinite().all(), 'videos with numbers that are not finite', 'finite numbers')
         label = torch.full((len(x),), -1, device=x.device) if label is None else label
         x = x.double()
         return self.posterior(x, x.new_zeros(x.shape[:2]), label, slice(0, x.shape[1]))
@@ -290,6 +295,7 @@ def kicks_paths(s: WorldSettings) -> tuple[Tensor, Tensor]:
     return paths, torch.zeros(len(paths), dtype=torch.long)
 
 
+@checked()
 def point_world(settings: WorldSettings = WorldSettings()) -> GaussianMixture:
     """The world that settings describe.
 

@@ -16,7 +16,7 @@ from diffusers.loaders.single_file_utils import convert_wan_transformer_to_diffu
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..errors import AsdError, require
+from ..errors import AsdError, checked, require
 from ..files import save_json
 
 # %% auto #0
@@ -106,6 +106,7 @@ def check_fit(tensors: Mapping[str, Tensor], model: WanTransformer3DModel, sourc
     require(not odd, f'{source}: tensors {"; ".join(odd)}', f'the {len(wanted)} tensors of this configuration')
 
 
+@checked()
 def read_tensors(path: str | os.PathLike) -> dict[str, Tensor]:
     """All tensors of a safetensors file, mapped from disk.
 
@@ -115,7 +116,7 @@ def read_tensors(path: str | os.PathLike) -> dict[str, Tensor]:
     path = Path(path)
     remedy = 'A pickle can run code. Convert it to safetensors in an environment that you can throw away.'
     require(path.suffix not in PICKLES, f'{path}, a pickle', 'a .safetensors file', remedy)
-    require(path.is_file(), f'{path}', 'a .safetensors file, or a folder of diffusers')
+    require(os.path.isfile(path), f'{path}', 'a .safetensors file, or a folder of diffusers')
     try:
         with safe_open(path, 'pt') as file:
             return {name: file.get_tensor(name) for name in file.keys()}
@@ -123,6 +124,7 @@ def read_tensors(path: str | os.PathLike) -> dict[str, Tensor]:
         raise AsdError(f'{path}: not a whole safetensors file ({error}). Fetch it again.') from error
 
 
+@checked()
 def load_wan(
     path: str | os.PathLike, config: dict | None = None, dtype: torch.dtype | None = None, empty: bool = False
 ) -> WanTransformer3DModel:
@@ -138,8 +140,9 @@ def load_wan(
     if Path(path).suffix in ('.safetensors', *PICKLES):
         return _load_file(path, config, dtype, empty)
     inside = Path(path)/'transformer'
-    sub = None if (Path(path)/'config.json').is_file() else 'transformer'
-    require(not Path(path).is_dir() or sub is None or inside.is_dir(), f'{path}', 'a folder that diffusers wrote')
+    sub = None if os.path.isfile(Path(path)/'config.json') else 'transformer'
+    fits = not os.path.isdir(path) or sub is None or os.path.isdir(inside)
+    require(fits and str(path).strip(), f'path {str(path)!r}', 'a folder that diffusers wrote')
     try:
         if empty:
             with init_empty_weights():
@@ -147,7 +150,8 @@ def load_wan(
             return model.to(dtype).eval()
         return WanTransformer3DModel.from_pretrained(path, subfolder=sub, torch_dtype=dtype, use_safetensors=True)
     except (OSError, ValueError) as error:
-        raise AsdError(f'{path}: no transformer of Wan in safetensors could be read ({str(error)[:300]}).') from error
+        reason = ' '.join(str(error).split())[:300]
+        raise AsdError(f'{path}: no transformer of Wan in safetensors could be read ({reason}).') from error
 
 
 def _load_file(

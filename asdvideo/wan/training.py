@@ -138,6 +138,10 @@ class WanSettings(Settings):
     lora: int = setting(0, 'rank of low-rank additions; 0: all weights are trained', high=1024)
     checkpointing: bool = setting(True, 'recompute activations in the backward pass')
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.layout.sizes(self.frames)
+
     @property
     def layout(self) -> CausalLayout:
         "The student's layout."
