@@ -22,7 +22,7 @@ from .devices import pick_device
 from .digits import SteeredDigits, ask
 from .dmd import DmdSettings
 from .errors import require
-from .files import data_path, load_text, provenance, save_json
+from .files import load_text, provenance, save_json
 from .initialisation import InitialisationSettings, PathSettings
 from .judge import JudgeSettings
 from .lab.campaign import BASE, describe, gather, plan, run_all
