@@ -170,6 +170,8 @@ def checker_of(hint: Any) -> Callable[[Any], bool]:
     if kind in (typing.Union, types.UnionType):
         options = [checker_of(option) for option in inner]
         return lambda value: any(option(value) for option in options)
+    if isinstance(kind, typing.TypeVar):
+        return checker_of(kind.__bound__)
     if kind is int:
         return lambda value: isinstance(value, Integral) and not isinstance(value, bool)
     if kind is float:

@@ -122,7 +122,7 @@ def shortcut_goal(
     there = xt + per_frame(middle - sigma, xt) * first
     second = model(there, middle, towards(condition, to), clean=clean)
     exact = teacher(xt, sigma, condition, clean=clean)
-    return torch.where(per_frame(to == sigma, xt), exact, (first + second) / 2)
+    return torch.where((to == sigma)[..., None, None, None], exact, (first + second) / 2)
 
 # %% ../nbs/26_rivals.ipynb #671baff2
 def midpoint(

@@ -538,7 +538,7 @@ def live_doors(s: Shelf) -> list[Door]:
         Door('CausalVideoPipeline()', pipeline, {'prompt': text('7,right', 'empty'), 'output_type': text('np'),
             'steps': same('1')}),
         Door('check_inputs', pipelines.CausalWanPipeline.check_inputs, {
-            'num_frames': whole(81, 1), 'height': whole(480, 1), 'width': whole(832, 1),
+            'num_frames': whole(81, 1, right='None'), 'height': whole(480, 1), 'width': whole(832, 1),
                 'layout': thing(CausalLayout(3)),
         }),
         Door('study', students.study, {'settings': thing(students.ToySettings()),
