@@ -445,8 +445,8 @@ def train(
     own = None if recipe.films is None else own_clips(recipe, home).facts()
     watch = _marker(name, stage, recipe, home, own) if training.kind in ('dmd', 'asd') and recipe.marks else None
     record = fit(stage, home.runs/name, save_seconds, restart=restart, quiet=quiet, watch=watch)
-    nets = {name: stage.learners['student' if 'student' in stage.learners else 'net'].result}
-    nets |= {f'{name}_{part}': stage.learners[part].result for part in ('fake_score', 'head') if part in stage.learners}
+    nets = {f'{name}_{part}': stage.learners[part].result for part in ('fake_score', 'head') if part in stage.learners}
+    nets[name] = stage.learners['student' if 'student' in stage.learners else 'net'].result  # last: it says all is done
     files = []
     for file, net in nets.items():
         facts = sampler_of(net, recipe, own=own).facts() if isinstance(net, VideoTransformer) else {}
