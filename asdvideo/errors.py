@@ -164,7 +164,7 @@ def checker_of(hint: Any) -> Callable[[Any], bool]:
     """A function that says whether a value is what an annotation asks for.
 
     hint: the annotation. Numbers must be finite; a text is no list, and True is no number. What is no type, for example
-        Any, is fitted by everything.
+        Any, is fitted by everything. A class of the same name will do: in a notebook it may have been defined anew.
     """
     kind, inner = typing.get_origin(hint) or hint, typing.get_args(hint)
     if kind in (typing.Union, types.UnionType):
@@ -181,7 +181,7 @@ def checker_of(hint: Any) -> Callable[[Any], bool]:
     if kind in (Sequence, list) and inner:
         of = checker_of(inner[0])
         return lambda value: isinstance(value, kind) and not isinstance(value, (str, bytes)) and all(map(of, value))
-    return lambda value: isinstance(value, kind)
+    return lambda value: isinstance(value, kind) or kind.__name__ in (base.__name__ for base in type(value).__mro__)
 
 
 def hint_in_words(hint: Any) -> str:

@@ -112,7 +112,7 @@ def test_notebook_is_clean(path):
         for out in cell.get('outputs', []):
             assert out['output_type'] != 'error' and out.get('name') != 'stderr'
             assert 'application/vnd.jupyter.widget-view+json' not in out.get('data', {})
-    assert path.stat().st_size < 600_000
+    assert path.stat().st_size < 800_000
 
 
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=NAMES)
