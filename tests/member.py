@@ -1,32 +1,98 @@
-"""One process of a small training: member.py WEIGHTS FOLDER {alone,together,split}[-wan] STOP [key=value]
+"""One process of small trainings: member.py JOBS.json
 
-Trains up to step STOP, keeps its state in FOLDER ("" for nowhere) and writes all weights and the history to WEIGHTS."""
-import ast, os, sys
+Every job is a training: its kind, network, how it is shared, where its state is kept, and where it stops."""
+import copy
+import json
+import os
+import sys
+from pathlib import Path
 
 import torch
 
-from asdvideo.asd import AsdStage
-from asdvideo.core import randn, save_tensors, stream
-from asdvideo.dit import shaken
-from asdvideo.scale import LatentPreset, NoTexts, Processes, wan_stage
-from asdvideo.train import Preset, Team, fit
-from asdvideo.wan import make_wan
+from asdvideo.asd import AsdSettings, AsdStage
+from asdvideo.causal import causal
+from asdvideo.denoiser import CausalLayout
+from asdvideo.discriminator import head_for
+from asdvideo.dmd import DmdSettings, DmdStage
+from asdvideo.files import save_json, save_tensors
+from asdvideo.randomness import stream
+from asdvideo.schedule import StepList
+from asdvideo.settings import changed
+from asdvideo.training import LearnerSettings, fit
+from asdvideo.transformer import NetworkConfig, VideoTransformer
+from asdvideo.world import Clips
 
-out, folder, how, stop, *more = sys.argv[1:]
-how, _, wan = how.partition('-')
-torch.set_num_threads(1)
-team = Team() if how == 'alone' else Processes(shard=how == 'split')
-settings = {k: ast.literal_eval(v) for k, v in (m.split('=') for m in more)} if team.rank else {}     # others than process 0 may be told otherwise
-settings = {'batch': 4, 'steps': 6, 'critic_warmup': 1, 'critic_updates': 2, 'warmup': 1, 'asd_after': 1, 'calibrate': 1, **settings, 'device': 'cpu', 'team': team}
-if wan:     # low-rank additions, activations recomputed
-    texts = NoTexts(randn((1, 5, 16), stream(0, 'text')))
-    stage = wan_stage('asd', make_wan().model, None, texts, LatentPreset(frames=4, chunk=2, rows=4, cols=4), lora=2, lr=1e-3, lr_fake=1e-3, **settings)
-else:
+STEPS = 3
+LEARNER = LearnerSettings(lr=.003, warmup=1, decay=0., beta1=.5, average=.5)
+COMMON = {
+    'steps': STEPS, 'batch': 4, 'block': 1, 'wait': 1, 'fake_rounds': 1, 'counts': (1, 2), 'fake_score': LEARNER,
+    'student': LEARNER,
+}
+
+
+def small_stage(kind, turns, group):
+    "A stage of a small transformer on random clips."
     torch.manual_seed(0)
-    tiny = Preset(size=16, frames=4, width=16, depth=2, heads=1)
-    net = shaken(tiny.network())
-    stage = AsdStage(net, net, preset=tiny, **settings)
-record = fit(stage, folder or None, log_every=1, stop_after=int(stop), quiet=True)
-weights = {f'{k}.{name}': v for k, tensors in stage.state()['networks'].items() for name, v in tensors.items()}
-if team.rank == 0: save_tensors(out, weights, {'history': record['history']})
-os._exit(0)      # at once: a thread of gloo may outlive the interpreter, and abort it
+    config = NetworkConfig(size=8, patch=4, width=16, depth=2, heads=1, labels=(3,))
+    net = VideoTransformer(config)
+    for p in net.parameters():
+        torch.nn.init.normal_(p, std=.2)
+    world = Clips(torch.rand(8, 4, 1, 8, 8) * 2 - 1, torch.arange(8)[:, None] % 3)
+    networks = (causal(net, CausalLayout(2)), copy.deepcopy(net), copy.deepcopy(net))
+    if kind == 'dmd':
+        return DmdStage(DmdSettings(**COMMON, turns=turns), *networks, world, StepList(2), group=group)
+    head = head_for(config, 2)
+    torch.nn.init.normal_(head.logits.weight, std=.2)
+    settings = AsdSettings(**COMMON, turns=turns, calibrate=1, head=changed(LEARNER, average=0.))
+    return AsdStage(settings, *networks, head, world, StepList(2), group=group)
+
+
+def wan_stage(turns, group):
+    "ASD on a tiny Wan with low-rank additions and activations that are computed again; only one process has weights."
+    from asdvideo.wan.memory import NoPrompts
+    from asdvideo.wan.model import TINY, random_wan
+    from asdvideo.wan.training import WAN_ASD, WanSettings, wan_stage
+
+    class RandomPrompts(NoPrompts):
+        def __init__(self):
+            self.null = torch.randn(1, 6, TINY['text_dim'], generator=stream(0, 'null'))
+
+        def take(self, indices):
+            rows = [torch.randn(6, TINY['text_dim'], generator=stream(0, int(i))) for i in indices]
+            return torch.stack(rows)
+
+    model, real = random_wan().model, random_wan(seed=1).model
+    if group.splits and group.rank:
+        model, real = model.to('meta'), real.to('meta')
+    settings = changed(
+        WAN_ASD, **{**COMMON, 'turns': turns, 'calibrate': 1, 'guidance': 2., 'head': changed(LEARNER, average=0.)}
+    )
+    wan = WanSettings(frames=4, chunk=2, rows=4, cols=4, lora=2)
+    return wan_stage('asd', model, RandomPrompts(), wan, settings, real, StepList(2, 5.), group=group)
+
+
+def run(job, group):
+    "Train, and write the student's and the average's weights and the history."
+    kind, turns = job['kind'], job.get('turns', 1)
+    stage = wan_stage(turns, group) if kind == 'wan' else small_stage(kind, turns, group)
+    record = fit(stage, job.get('folder'), log_every=1, stop_after=job.get('stop', STEPS), quiet=True)
+    weights = {}
+    for name, learner in stage.learners.items():
+        for part, net in {'model': learner.model, 'result': learner.result}.items():
+            state = {key: group.whole(value).detach().cpu() for key, value in net.state_dict().items()}
+            weights |= {f'{name}.{part}.{key}': value for key, value in state.items()}
+    if group.rank == 0:
+        save_tensors(job['out'], weights, {})
+        save_json(Path(job['out']).with_suffix('.json'), record['history'])
+
+
+if __name__ == '__main__':
+    from asdvideo.distributed import Processes
+
+    torch.set_num_threads(1)
+    groups = {'plain': Processes(), 'split': Processes(shard=True)}
+    for job in json.loads(Path(sys.argv[1]).read_text()):
+        run(job, groups[job['how']])
+    groups['plain'].any(True)
+    sys.stdout.flush()
+    os._exit(0)      # at once: a thread of gloo may outlive the interpreter, and abort it

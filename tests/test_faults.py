@@ -1,166 +1,311 @@
-"Bad input gets one clear error: the value, what is allowed, the remedy. Nothing half-written stays behind."
-import os, re, subprocess, sys
+"Power cuts, full disks, damaged files, two processes in one folder, ruined trainings: what is said, and what is kept."
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import resource
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from asdvideo.cli import main
-from asdvideo.core import data_path, load_tensors, replacing, save_json, save_tensors
-from asdvideo.data import MovingDigits, label_id
-from asdvideo.dit import DiT
-from asdvideo.ffe import named_schedule
-from asdvideo.flow import add_noise, draw_sigma, n_steps, sigma_grid, step_list
-from asdvideo.judge import Judge
-from asdvideo.rollout import Noise, rollout
+from asdvideo.causal import causal, trainable
+from asdvideo.checkpoints import build_network, describe_network, load_network, publish
+from asdvideo.denoiser import CausalLayout
+from asdvideo.digits import DigitsSettings, SteeredDigits
+from asdvideo.errors import AsdError
+from asdvideo.files import content_hash, listing, load_tensors, locked, save_tensors, writable
+from asdvideo.initialisation import Paths, PathSettings, record_paths
+from asdvideo.recipes import fresh_network, tiny
+from asdvideo.schedule import StepList
+from asdvideo.settings import changed
 from asdvideo.teacher import TeacherStage
-from asdvideo.train import fit, load_network, publish
-from asdvideo.viz import write_mp4
+from asdvideo.training import fit
+from asdvideo.wan.training import Prompts, embed_prompts
 
-NET = DiT(patch=8, width=16, depth=1, heads=1, chunk=2)
-NOISE = Noise((1, 4, 1, 16, 16), 0, 2)
-CASES = {
-    'label': (lambda: label_id('7,north'), r"'7,north'.*right, left, up, down"),
-    'steps name': (lambda: named_schedule('5', step_list(4), 2), r"'5'.*1 to 4.*For example"),
-    'steps number': (lambda: n_steps(step_list(4), 0), r'n=0.*1 to 4'),
-    'Euler steps': (lambda: sigma_grid(0), r'steps=0.*from 1'),
-    'rising schedule': (lambda: rollout(NET, NOISE, [[1., .5], [.5, 1.]]), r'\[0.5, 1.0\].*fall strictly'),
-    'schedule outside': (lambda: rollout(NET, NOISE, [[1., -.1]] * 2), r'-0.1.*\(0, 1\]'),
-    'sigma per video': (lambda: add_noise(torch.zeros(1, 4, 1, 8, 8), torch.zeros(1, 4, 1, 8, 8), torch.zeros(1)), r'\(1,\).*one level per frame'),
-    'odd size': (lambda: MovingDigits(size=25), r'size=25.*even'),
-    'frames and chunks': (lambda: Noise((1, 5, 1, 8, 8), 0, 2), r'frames=5 with chunk=2.*Choose'),
-    'patches': (lambda: NET(torch.zeros(1, 2, 1, 12, 12), torch.ones(1, 2)), r'\(1, 2, 1, 12, 12\).*multiples of 8'),
-    'channels': (lambda: NET(torch.zeros(1, 2, 3, 16, 16), torch.ones(1, 2)), r'\(1, 2, 3, 16, 16\).*\(b, f, 1'),
-    'part': (lambda: MovingDigits('training'), r"'training'.*train, judge, test"),
-    'movie name': (lambda: write_mp4('x.gif', torch.zeros(2, 1, 8, 8)), r'x.gif.*\.mp4'),
-    'judge size': (lambda: Judge(24)(torch.zeros(1, 8, 1, 32, 32)), r'32, 32.*24 pixels'),
-}
+SMALL = tiny()
+WORLD = SteeredDigits(DigitsSettings(size=16, frames=4))
+PATHS = PathSettings(count=4, shard=2, steps=4)
 
 
-@pytest.mark.parametrize('case', CASES)
-def test_bad_value(case):
-    call, pattern = CASES[case]
-    with pytest.raises(ValueError, match=pattern) as e: call()
-    assert '\n' not in str(e.value)
+def stage(steps: int = 4, **learner: Any) -> TeacherStage:
+    "A tiny training."
+    own = dataclasses.replace(SMALL.teacher.learner, **learner)
+    return TeacherStage(changed(SMALL.teacher, steps=steps, learner=own), trainable(fresh_network(SMALL)), WORLD)
+
+
+def quick(folder: Path | None, **how: Any) -> dict:
+    "Train it, or a part of it."
+    return fit(how.pop('stage', None) or stage(), folder, **{'quiet': True, 'log_every': 2, **how})
+
+
+def rewrite(path: Path, change: Any) -> None:
+    "Change the description of a file, and make its hash right again."
+    tensors, description = load_tensors(path)
+    change(tensors, description)
+    description['sha256'] = content_hash(tensors, description)
+    save_file(tensors, path, {'asdvideo': json.dumps(description)})
 
 
 @pytest.fixture
-def weights(tmp_path): return save_tensors(tmp_path/'net.safetensors', NET.state_dict(), {'network': NET.config})
+def network(tmp_path: Path) -> Path:
+    return publish(causal(fresh_network(SMALL), CausalLayout(2)), tmp_path/'net.safetensors')
 
 
-def test_missing_checkpoint(tmp_path):
-    with pytest.raises(FileNotFoundError, match='none.safetensors.*asdvideo reproduce'): load_network(tmp_path/'none.safetensors')
+# 1. parts that a killed process has left
 
 
-@pytest.mark.parametrize('keep', (0, 7, 8, 100, .5, .999))
-def test_truncated_checkpoint(weights, keep):
-    raw = weights.read_bytes()
-    weights.write_bytes(raw[:int(keep * len(raw)) if isinstance(keep, float) else keep])
-    with pytest.raises(ValueError, match='net.safetensors: not a whole safetensors file.*asdvideo reproduce'): load_network(weights)
+def test_parts_are_no_data(tmp_path):
+    teacher = fresh_network(SMALL).eval()
+    folder = record_paths(teacher, WORLD, StepList(4), PATHS, tmp_path/'paths', 'here', quiet=True)
+    texts = embed_prompts(lambda some: torch.ones(len(some), 2, 3), ['a', 'b'], tmp_path/'texts', quiet=True)
+    paths, prompts = Paths(folder).count, len(Prompts(texts))
+    for place in (folder, texts):
+        whole = listing(place)[0].read_bytes()
+        for name in ('.00000.safetensors.x1.part', '.0000.4242.part.safetensors'):
+            (place/name).write_bytes(whole)
+    assert Paths(folder).count == paths == 4 and len(Prompts(texts)) == prompts == 2
+    with locked(folder):
+        assert [path.name for path in folder.glob('.*part')] == []
 
 
-def test_altered_checkpoint(weights):
-    raw = bytearray(weights.read_bytes()); raw[-3] ^= 4
-    weights.write_bytes(bytes(raw))
-    with pytest.raises(ValueError, match='altered'): load_network(weights)
+# 2. weights that are no numbers
 
 
-def test_foreign_checkpoint(tmp_path):
-    save_tensors(tmp_path/'other.safetensors', {'x': torch.zeros(1)}, {'network': NET.config})
-    with pytest.raises(ValueError, match='weights of another network'): load_network(tmp_path/'other.safetensors')
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_ruined_averages_are_not_saved(tmp_path, value):
+    one = stage()
+    quick(tmp_path, stage=one, stop_after=2)
+    before = (tmp_path/'state.safetensors').read_bytes()
+    next(one.net.average.parameters()).data[0] = value
+    with pytest.raises(AsdError, match='not finite'):
+        quick(tmp_path, stage=Ruined(one, value))
+    assert (tmp_path/'state.safetensors').read_bytes() == before
 
 
-def test_a_pickle_is_not_loaded(tmp_path):
-    torch.save({'x': torch.zeros(1)}, tmp_path/'p.safetensors')
-    with pytest.raises(ValueError, match='not a whole safetensors file'): load_tensors(tmp_path/'p.safetensors')
+class Ruined(TeacherStage):
+    "A training whose running average is spoilt in its next step."
+
+    def __init__(self, other: TeacherStage, value: float) -> None:
+        super().__init__(other.settings, trainable(fresh_network(SMALL)), WORLD)
+        self.value = value
+
+    def train_step(self, step: int) -> dict:
+        logs = super().train_step(step)
+        next(self.net.average.parameters()).data[0] = self.value
+        return logs
 
 
-def test_nothing_half_written(tmp_path):
-    with pytest.raises(RuntimeError):
-        with replacing(tmp_path/'a.txt') as tmp:
-            tmp.write_text('half')
-            raise RuntimeError
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), 1e5])
+def test_weights_that_fp16_cannot_hold_are_not_published(tmp_path, value):
+    net = fresh_network(SMALL)
+    next(net.parameters()).data.view(-1)[0] = value
+    with pytest.raises(AsdError, match='finite numbers'):
+        publish(net, tmp_path/'net.safetensors')
+    assert not list(tmp_path.iterdir())
 
 
-def test_folder_that_cannot_be_made(tmp_path):
-    (tmp_path/'file').write_text('')
-    with pytest.raises(OSError, match='could not be written.*choose a folder'): save_json(tmp_path/'file'/'a.json', {})
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda x: x.fill_(float('nan')),
+        lambda x: x.fill_(float('inf')),
+        lambda x: x.to(torch.int8),
+        lambda x: x.bool(),
+        lambda x: x.to(torch.complex64),
+        lambda x: x.to(torch.float8_e4m3fn),
+        lambda x: x.double(),
+        lambda x: x[:1],
+    ],
+)
+def test_weights_of_another_kind_are_not_loaded(network, change):
+    def spoil(tensors: dict, description: dict) -> None:
+        name = sorted(tensors)[0]
+        tensors[name] = change(tensors[name].clone()).contiguous()
+
+    rewrite(network, spoil)
+    with pytest.raises(AsdError, match='net.safetensors'):
+        load_network(network)
 
 
-def small_disk(path):
-    "A file system of 64 KiB on `path`, or skip where that is not allowed."
-    path.mkdir()
-    if subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', str(path)], capture_output=True).returncode: pytest.skip('may not mount')
-    return path
+# 3. one owner for a folder
 
 
-def test_full_disk(tmp_path):
-    disk = small_disk(tmp_path/'disk')
+def test_two_processes_do_not_share_a_folder(tmp_path):
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with locked(tmp_path):
+            os.write(write, b'!')
+            signal.pause()
+    os.read(read, 1)
     try:
-        save_json(disk/'a.json', {'old': 1})
-        with pytest.raises(OSError, match='could not be written.*Free some space'): save_tensors(disk/'w.safetensors', {'w': torch.zeros(1 << 20)}, {})
-        with pytest.raises(OSError, match='could not be written'): save_json(disk/'a.json', list(range(100000)))
-        assert [p.name for p in disk.iterdir()] == ['a.json'] and '"old": 1' in (disk/'a.json').read_text()
-    finally: subprocess.run(['umount', str(disk)])
+        with pytest.raises(AsdError, match='another process works there'):
+            quick(tmp_path)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert quick(tmp_path)['done'] == 4, 'the lock ends with its process, however that ends'
 
 
-@pytest.mark.parametrize('argv, says', [
-    (['sample', '--label', '7,north'], "label '7,north'"),
-    (['sample', '--steps', '9'], "steps '9'"),
-    (['sample', '--out', 'x.avi'], '--out x.avi'),
-    (['sample', '--device', 'tpu'], "device 'tpu'"),
-    (['sample', '--checkpoint', 'teacher', '--steps', '1*'], "steps '1*'"),
-    (['train', 'judge', '--set', 'depth'], '--set depth'),
-    (['train', 'judge', '--set', 'colour=3'], 'settings colour'),
-    (['train', 'wan-dmd', '--preset', 'cuda'], '--preset cuda'),
-    (['evaluate', '--n', '1'], 'n=1: expected at least 256'),
-    (['toy', '--set', 'nonsense=3'], 'settings nonsense'),
-    (['toy', '--set', 'steps=abc'], "setting steps='abc'"),
-    (['toy', '--set', 'lr=nan'], "setting lr='nan'"),
-    (['toy', '--set', 'name=kicks'], '--set name=kicks'),
-    (['toy', '--set', 'depth=two'], "setting depth='two'"),
-    (['toy', '--seeds', '0'], 'no seeds: expected at least one'),
-    (['toy', '--json', '/proc/a.json'], '/proc/a.json: could not be written'),
-    (['train', 'teacher', '--set', 'steps=0'], 'steps=0: expected'),
-    (['train', 'teacher', '--set', 'lr=-1'], 'lr=-1: expected'),
-    (['train', 'teacher', '--set', 'shift=-3'], 'shift=-3: expected'),
-    (['train', 'teacher', '--turns', '0'], 'turns=0: expected at least 1'),
-    (['train', 'dmd', '--preset', 'cuda'], 'expected that of the networks it starts from'),
-    (['train', 'paths', '--set', 'count=300'], 'count=300: expected a multiple of 256'),
-    (['train', 'paths', '--set', 'nonsense=3'], 'settings nonsense'),
-    (['train', 'paths', '--set', 'count=abc'], "setting count='abc'"),
-    (['plan', '--chunk', '0'], 'chunk=0'),
-    (['plan', '--memory', 'nan'], 'memory=nan'),
-    (['sample', '--guidance', '9'], '--guidance 9.0'),
-    (['sample', '--checkpoint', 'teacher', '--guidance', 'nan'], '--guidance nan'),
-    (['sample', '--checkpoint', str(data_path('weights', 'judge.safetensors'))], 'weights of another kind of network than DiT'),
-])
-def test_command_line_says_one_line(argv, says, capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert main(argv) == 2
-    err = capsys.readouterr().err
-    assert err.startswith('asdvideo: ') and says in err and err.count('\n') == 1
-    assert list(tmp_path.iterdir()) == []
+# 4. a full disk
 
 
-def test_import_needs_neither_nbdev_nor_widgets():
-    code = ("import sys\nclass No:\n  def find_spec(self, name, *a):\n    if name.split('.')[0] in ('nbdev', 'fastcore', 'execnb', 'ipywidgets', 'IPython'): raise ImportError(name)\n"
-            "sys.meta_path.insert(0, No())\nimport pkgutil, importlib, asdvideo\n"
-            "for m in pkgutil.iter_modules(asdvideo.__path__):\n  if not m.name.startswith('_'): importlib.import_module('asdvideo.' + m.name)\nprint('ok')")
-    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=Path(__file__).parent.parent)
-    assert done.stdout.strip() == 'ok', done.stderr
+def test_a_full_disk_is_told_before_the_work_and_keeps_the_last_state(tmp_path):
+    quick(tmp_path, stop_after=2)
+    before = (tmp_path/'state.safetensors').read_bytes()
+    limit, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limit[1]))
+        with pytest.raises(AsdError, match='Free some space'):
+            writable(tmp_path/'result.json')
+        with pytest.raises(AsdError, match='Free some space'):
+            save_tensors(tmp_path/'state.safetensors', {'a': torch.ones(100_000)}, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert (tmp_path/'state.safetensors').read_bytes() == before
+    assert not list(tmp_path.glob('.*.part')) and quick(tmp_path)['done'] == 4
 
 
-def test_everyone_saves_when_one_wants_to(tmp_path, monkeypatch):
-    "Clocks of processes differ, and a save takes all: the decision is made together."
-    from asdvideo import train
-    class Other(train.Team):
-        def agree(self, logs): return {**logs, 'due': .5}        # another process has waited long enough
-    saves = []
-    for team, expected in ((train.Team(), 1), (Other(), 4)):
-        saves.clear()
-        monkeypatch.setattr(train, 'save_tensors', lambda *a: saves.append(a))
-        stage = TeacherStage(preset=train.Preset(size=16, frames=2, width=16, depth=1, heads=1), batch=2, steps=3, device='cpu', team=team)
-        record = train.fit(stage, tmp_path, log_every=1, save_seconds=1e9, quiet=True)
-        assert len(saves) == expected and not any('due' in row for row in record['history'])
+# 5. a training that explodes
+
+
+def test_what_is_said_about_an_explosion_is_true(tmp_path):
+    with pytest.raises(AsdError, match='restart') as caught:
+        quick(tmp_path, stage=stage(40, lr=1e10, warmup=0), save_seconds=0)
+    assert 'untouched' not in str(caught.value)
+    assert quick(tmp_path, stage=stage(2), restart=True)['done'] == 2
+
+
+# 6. stops, and files that are replaced
+
+
+def test_a_stop_leaves_no_trace_in_the_history(tmp_path):
+    whole = quick(None)['history']
+    quick(tmp_path, stop_after=1)
+    quick(tmp_path, stop_after=3)
+    assert quick(tmp_path)['history'] == whole and len(whole) == 2
+
+
+def test_a_file_may_be_replaced_while_its_tensors_are_used(tmp_path):
+    path = save_tensors(tmp_path/'a.safetensors', {'a': torch.ones(100_000)}, {})
+    tensors, _ = load_tensors(path)
+    path.write_bytes(b'')
+    assert tensors['a'].sum() == 100_000
+
+
+# 7. the number of threads
+
+
+def test_another_number_of_threads_is_another_training(tmp_path):
+    quick(tmp_path, stop_after=2)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads + 1)
+        with pytest.raises(AsdError, match='threads'):
+            quick(tmp_path)
+    finally:
+        torch.set_num_threads(threads)
+    assert quick(tmp_path)['done'] == 4
+
+
+# 8. descriptions
+
+
+def test_every_flipped_bit_is_told(network):
+    whole = bytearray(network.read_bytes())
+    for place in (*range(9), *range(9, 4000, 61), *range(4000, len(whole), 4999)):
+        spoilt = bytearray(whole)
+        spoilt[place] ^= 1 << place % 8
+        network.write_bytes(spoilt)
+        with pytest.raises(AsdError, match='net.safetensors'):
+            load_network(network)
+            pytest.fail(f'bit {place % 8} of byte {place} was not noticed')
+
+
+WRONG = {
+    'heads': 0,
+    'width': 400_000,
+    'depth': 1_000_000,
+    'size': 17,
+    'labels': 'x',
+    'floor': None,
+    'patch': float('nan'),
+}
+
+
+@pytest.mark.parametrize('name', WRONG)
+def test_descriptions_of_impossible_networks(name):
+    good = describe_network(fresh_network(SMALL))
+    with pytest.raises(AsdError):
+        build_network({**good, 'config': {**good['config'], name: WRONG[name]}})
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        {'kind': 'x'},
+        {'kind': None},
+        {'config': None},
+        {'config': {}},
+        {'config': []},
+        {'layout': None},
+        {'layout': []},
+        {'layout': {'chunk': 0}},
+        {'layout': {'chunk': 2, 'more': 1}},
+        {'config': {'preset': 'odd'}},
+    ],
+)
+def test_descriptions_that_are_none(network, change):
+    rewrite(network, lambda tensors, description: description['network'].update(change))
+    with pytest.raises(AsdError):
+        load_network(network)
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda d: d.pop('record'),
+        lambda d: d.pop('skeleton'),
+        lambda d: d.pop('config'),
+        lambda d: d.pop('threads'),
+        lambda d: d['record'].update(done=999),
+        lambda d: d['record'].update(done=-3),
+        lambda d: d['record'].update(done='2'),
+        lambda d: d['record'].update(window=3),
+        lambda d: d['record'].update(history=None),
+        lambda d: d['record'].pop('seconds'),
+        lambda d: d.update(config=[]),
+        lambda d: d.update(record=[]),
+        lambda d: d.update(skeleton={'dict': []}),
+        lambda d: d.update(skeleton=3),
+    ],
+)
+def test_states_that_are_none(tmp_path, change):
+    quick(tmp_path, stop_after=1)
+    rewrite(tmp_path/'state.safetensors', lambda tensors, description: change(description))
+    with pytest.raises(AsdError, match='state.safetensors|settings it was started with'):
+        quick(tmp_path)
+
+
+def test_a_state_without_one_tensor(tmp_path):
+    quick(tmp_path, stop_after=1)
+    rewrite(tmp_path/'state.safetensors', lambda tensors, description: tensors.pop(sorted(tensors)[3]))
+    with pytest.raises(AsdError, match='not the state of this training'):
+        quick(tmp_path)
+
+
+# 9. faults of our own and of torch
+
+
+def test_faults_of_torch_keep_their_traceback():
+    one = stage()
+    one.net.model.blocks[0].up = torch.nn.Linear(3, 3)
+    with pytest.raises(RuntimeError, match='mat1 and mat2'):
+        one.train_step(0)

@@ -1,0 +1,33 @@
+// Drives a page that runs a student by itself: node export.mjs MODULES ADDRESS CHROMIUM PICTURE; prints what it has measured.
+import { openPage, wait } from './open.mjs';
+
+const [modules, address, chromium, picture] = process.argv.slice(2);
+const { browser, page, problems } = await openPage(modules, address, chromium);
+const caption = () => page.textContent('#students figcaption span');
+const shown = () => page.locator('#students canvas').evaluate(canvas => canvas.toDataURL());
+
+await page.waitForFunction(() => /pass/.test(document.querySelector('#students figcaption span')?.textContent), null, { timeout: 60000 });
+await page.fill('#speed', '60');
+await page.locator('#speed').blur();
+const facts = { first: await shown() };
+await page.keyboard.press('ArrowLeft');
+await wait(2);
+facts.later = await shown();
+facts.one = await caption();
+await page.fill('#steps', '3');
+await wait(2);
+facts.four = await caption();
+await page.screenshot({ path: picture });
+// The same pass as in Python: keys, values and clean chunk of given inputs.
+facts.pass = await page.evaluate(async () => {
+  const ort = await import('./ort.wasm.bundle.min.mjs');
+  const session = await ort.InferenceSession.create('student.onnx'), given = await (await fetch('inputs.json')).json();
+  const inputs = {};
+  for (const [name, { type, dims, data }] of Object.entries(given))
+    inputs[name] = new ort.Tensor(type, (type === 'int32' ? Int32Array : Float32Array).from(data), dims);
+  const { x0, own } = await session.run(inputs);
+  return { x0: Array.from(x0.data), own: Array.from(own.data) };
+});
+facts.problems = problems;
+console.log(JSON.stringify(facts));
+await browser.close();

@@ -1,0 +1,427 @@
+"Streams, the live page, and what a browser sees of it."
+import asyncio
+import http.server
+import json
+import shutil
+import subprocess
+import threading
+import time
+from dataclasses import asdict
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from dot import Dot
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
+from tornado.websocket import websocket_connect
+
+from asdvideo import bench, export, live, long
+from asdvideo.cache import RingCache
+from asdvideo.checkpoints import publish
+from asdvideo.denoiser import CausalLayout
+from asdvideo.digits import DigitsSettings, SteeredDigits, ask
+from asdvideo.errors import AsdError
+from asdvideo.measures import Reference, load_judge
+from asdvideo.randomness import Draws, seed_of, stream
+from asdvideo.rollout import Noise, rollout
+from asdvideo.sampling import Sampler, generate, load
+from asdvideo.schedule import Schedule, StepList
+from asdvideo.stream import VideoStream
+from asdvideo.transformer import NetworkConfig, VideoTransformer
+
+FRAME = (1, 24, 24)
+STUDENTS = {'dot': (Dot(), StepList(4)), 'twin': (Dot(), StepList(4))}
+BROWSER = Path(__file__).parent/'browser'
+
+
+def network(layout: CausalLayout) -> VideoTransformer:
+    torch.manual_seed(0)
+    net = VideoTransformer(NetworkConfig(width=40, depth=2, heads=2), layout).eval()
+    for weight in net.parameters():
+        weight.data += .1 * torch.randn_like(weight)
+    return net
+
+
+# streams
+
+@pytest.mark.parametrize('layout', [
+    CausalLayout(2), CausalLayout(2, window=6), CausalLayout(2, window=6, sink=2),
+    CausalLayout(3, first=1, window=7), CausalLayout(1, window=1),
+], ids=str)
+@pytest.mark.parametrize('name', ['1', '1*', '3'])
+def test_a_stream_is_the_rollout(layout, name):
+    net, schedule, frames = network(layout), Schedule.parse(name, StepList(4, 3.)), layout.size(0) + 4 * layout.chunk
+    condition = ask('3,left+up+down', frames, 2).map(lambda x: x.expand(4, -1, -1))
+    noise = Noise((4, frames, *FRAME), [7, 8], layout)
+    with torch.no_grad():
+        whole = rollout(net, noise, schedule, condition)
+    video, start = VideoStream(net, FRAME, schedule, seeds=[7, 8], batch=4), 0
+    for size in noise.sizes:
+        video.condition = condition.frames(start, start + size)
+        assert next(video).equal(whole[:, start:start + size])
+        start += size
+
+
+def test_a_stream_decodes_what_it_hands_out():
+    seen = []
+
+    def decode(chunk):
+        seen.append(chunk)
+        return len(seen)
+
+    video = VideoStream(Dot(), FRAME, Schedule.parse(1, StepList(4)), ask('right', 1), decode=decode)
+    assert [next(video), next(video)] == [1, 2]
+    assert seen[0].shape == (1, 2, *FRAME)
+
+
+@pytest.mark.parametrize('name', ['2', '3,1,2'])
+def test_a_stream_of_a_length_is_the_whole_rollout(name):
+    net, schedule, condition = network(CausalLayout(2)), Schedule.parse(name, StepList(4, 3.)), ask('3,left+up', 6)
+    with torch.no_grad():
+        whole = rollout(net, Noise((1, 6, *FRAME), 7, net.layout), schedule, condition)
+    jumps = []
+    video = VideoStream(net, FRAME, schedule, condition, 7, length=6, callback=lambda *facts: jumps.append(facts[:2]))
+    assert torch.cat(list(video), 1).equal(whole)
+    assert jumps == [(i, step) for i in range(3) for step in range(len(schedule.of(i)))]
+    with pytest.raises(StopIteration):
+        next(video)
+
+
+def test_what_a_stream_refuses():
+    schedule = Schedule.parse(1, StepList(4))
+    with pytest.raises(AsdError, match='bidirectional'):
+        VideoStream(network(CausalLayout()), FRAME, schedule)
+    with pytest.raises(AsdError, match='one number for all chunks'):
+        next(VideoStream(Dot(), FRAME, Schedule.parse('1,2', StepList(4)), ask('', 1)))
+    with pytest.raises(AsdError, match='labels for 5 frames'):
+        next(VideoStream(Dot(), FRAME, schedule, ask('', 5)))
+    with pytest.raises(AsdError, match='the same number of videos for each seed'):
+        VideoStream(Dot(), FRAME, schedule, seeds=[1, 2], batch=3)
+    with pytest.raises(AsdError, match='Choose for example 4'):
+        VideoStream(Dot(), FRAME, schedule, length=5)
+    with pytest.raises(AsdError, match='a schedule for 3 chunks'):
+        next(VideoStream(Dot(), FRAME, Schedule.parse('1,2', StepList(4)), ask('', 1), length=6))
+
+
+class LateRing(RingCache):
+    "A ring whose first frame is frame 100,000,000."
+
+    late = 10 ** 8
+
+    def __init__(self, layout):
+        super().__init__(layout)
+        self.frames = self.late
+
+    @property
+    def filled(self):
+        return min(self.frames - self.late, self.size)
+
+    def slot(self):
+        return (self.frames - self.late) % self.size
+
+
+def test_far_from_the_start_a_chunk_is_the_same():
+    "The network sees only differences of places; at frame 100,000,000 they are as exact as at frame 0."
+    net = network(CausalLayout(2, window=6))
+    schedule, caches = Schedule.parse(2, StepList(4)), (RingCache(net.layout), LateRing(net.layout))
+    videos = [VideoStream(net, FRAME, schedule, ask('5,up', 1), cache=cache) for cache in caches]
+    for _ in range(6):
+        assert (next(videos[0]) - next(videos[1])).abs().max() < 1e-4
+
+
+# the server
+
+async def converse(address, *messages):
+    line = await websocket_connect(HTTPRequest(f'ws{address[4:]}socket', headers={'Origin': address[:-1]}))
+    answers = []
+    for message in messages:
+        await line.write_message(message)
+        answers.append(json.loads(await line.read_message()))
+    line.close()
+    return answers
+
+
+def serve(body):
+    async def run():
+        async with live.serving(STUDENTS) as address:
+            return await body(address)
+
+    return asyncio.run(run())
+
+
+def test_a_socket_answers_and_survives_bad_messages():
+    good = json.dumps({'digit': 3, 'direction': 'left', 'steps': '2'})
+    answers = serve(lambda address: converse(address, good, 'nonsense', '{"direction": 5}', '[' * 4000, good))
+    assert [list(answer) == ['error'] for answer in answers] == [False, True, True, True, False]
+    assert answers[4]['chunk'] == 2
+    assert answers[0]['students'][0]['pixels'] == answers[0]['students'][1]['pixels']
+    assert answers[0]['students'][0]['passes'] == 2
+
+
+def test_another_seed_begins_another_video():
+    answers = serve(lambda address: converse(address, '{}', '{}', '{"seed": 1}'))
+    assert [answer['chunk'] for answer in answers] == [1, 2, 1]
+
+
+def test_a_message_that_is_too_long_ends_the_conversation_only():
+    async def body(address):
+        line = await websocket_connect(HTTPRequest(f'ws{address[4:]}socket', headers={'Origin': address[:-1]}))
+        await line.write_message(' ' * (live.MESSAGE_LIMIT + 1))
+        assert await line.read_message() is None
+        return await converse(address, '{}')
+
+    assert serve(body)[0]['chunk'] == 1
+
+
+@pytest.mark.parametrize('path, headers', [
+    ('http', {'Host': 'evil.example'}), ('http', {'Host': '127.0.0.1'}), ('ws', {'Origin': 'http://evil.example'}),
+    ('ws', {'Origin': 'null'}), ('ws', {'Origin': 'OWN', 'Host': 'evil.example'}),
+], ids=str)
+def test_strangers_are_refused(path, headers):
+    async def body(address):
+        given = {name: value.replace('OWN', address[:-1]) for name, value in headers.items()}
+        url = address if path == 'http' else f'ws{address[4:]}socket'
+        request = HTTPRequest(url, headers=given)
+        with pytest.raises(HTTPClientError) as caught:
+            await (AsyncHTTPClient().fetch(request) if path == 'http' else websocket_connect(request))
+        return caught.value.code
+
+    assert serve(body) == 403
+
+
+def test_only_this_machine_is_listened_to():
+    sockets, _ = live.free_sockets(8000)
+    assert [s.getsockname()[0] for s in sockets] == ['127.0.0.1']
+    again, port = live.free_sockets(sockets[0].getsockname()[1])
+    assert port != sockets[0].getsockname()[1]
+    for s in (*sockets, *again):
+        s.close()
+
+
+def test_the_port_is_free_again_after_closing():
+    async def body(address):
+        return int(address.rstrip('/').split(':')[-1])
+
+    port = serve(body)
+    sockets, again = live.free_sockets(port)
+    sockets[0].close()
+    assert again == port
+
+
+def test_the_page_asks_for_nothing_from_elsewhere():
+    names = 'index.html', 'socket.js', 'student.js'
+    page = ''.join((live.PACKAGE/'pages'/name).read_text() for name in names)
+    assert 'http://' not in page and 'https://' not in page and 'src=' not in page
+
+
+# the browser
+
+@pytest.fixture(scope='session')
+def modules(tmp_path_factory):
+    "A folder with playwright-core from npm, and the path of Chromium; skips where one of them is missing."
+    chromium = shutil.which('chromium')
+    if chromium is None or shutil.which('npm') is None or shutil.which('node') is None:
+        pytest.skip('needs chromium, node and npm')
+    folder = tmp_path_factory.mktemp('npm')
+    words = ['npm', 'install', '--silent', '--no-save', 'playwright-core']
+    done = subprocess.run(words, cwd=folder, capture_output=True)
+    if done.returncode:
+        pytest.skip('npm could not get playwright-core')
+    return folder/'node_modules', chromium
+
+
+async def drive(script, folder, address, chromium, picture):
+    "What a script of the browser has measured."
+    words = 'node', BROWSER/script, folder, address, chromium, picture
+    process = await asyncio.create_subprocess_exec(*map(str, words), stdout=subprocess.PIPE)
+    out, _ = await asyncio.wait_for(process.communicate(), 120)
+    assert process.returncode == 0
+    return json.loads(out)
+
+
+def test_a_browser_shows_and_steers(modules, tmp_path):
+    facts = serve(lambda address: drive('live.mjs', modules[0], address, modules[1], tmp_path/'live.png'))
+    assert facts['problems'] == []
+    assert facts['right']['x'] > facts['left']['x'] + .3
+    assert facts['down']['y'] > facts['up']['y'] + .3
+    assert facts['one'].startswith('1 pass,') and facts['four'].startswith('4 passes,')
+    assert facts['paused'] == facts['down']
+    assert facts['resumed']['y'] < facts['paused']['y'] - .3
+    assert facts['pressed'] == '7'
+    assert facts['swiped']['x'] < facts['right']['x'] - .2
+
+
+# speed
+
+@pytest.mark.parametrize('layout', [CausalLayout(2), CausalLayout(2, window=6, sink=2)], ids=str)
+def test_everything_computed_again_is_the_same_video(layout):
+    net, schedule = network(layout), Schedule.parse('1*', StepList(4, 3.))
+    noise, condition = Noise((2, 8, *FRAME), 3, layout), ask('3,left+up', 8).map(lambda x: x.expand(2, -1, -1))
+    with torch.no_grad():
+        cached = rollout(net, noise, schedule, condition)
+    assert (bench.recomputed(net, noise, schedule, condition) - cached).abs().max() < 1e-4
+
+
+def test_runs_take_turns_and_the_first_round_does_not_count():
+    order = []
+    seconds = bench.race({'a': lambda: order.append('a'), 'b': lambda: order.append('b')}, 3)
+    assert order == ['a', 'b'] * 4
+    assert [len(values) for values in seconds.values()] == [3, 3]
+
+
+def test_a_table_says_the_share_of_a_limit_the_right_way_round():
+    figures = [bench.figure('x', 'time', [2., 2., 2.], 's', 1.), bench.figure('x', 'rate', [2., 2., 2.], 'GFLOP/s', 8.)]
+    figures += [bench.figure('x', 'slower', [2.], 'times', at_most=1.5), bench.figure('x', 'gain', [2.], at_least=1.5)]
+    facts = {'machine': bench.machine(torch.device('cpu')), 'settings': {'clock': 'wall'}, 'seconds': 1}
+    text = bench.describe({**facts, 'figures': [asdict(f) for f in figures]})
+    assert 'share 0.50' in text and 'share 0.25' in text
+    assert 'goal: at most 1.5, missed' in text and 'goal: at least 1.5, reached' in text
+
+
+def test_the_processor_clock_does_not_run_while_one_waits():
+    seconds = bench.race({'wait': partial(time.sleep, .02)}, 3, clock='processor')['wait']
+    assert max(seconds) < .02 <= min(bench.race({'wait': partial(time.sleep, .02)}, 3)['wait'])
+
+
+@pytest.mark.parametrize('name', ['1*', '4'])
+def test_the_passes_alone_are_all_passes(name):
+    net, schedule, calls = network(CausalLayout(2)), Schedule.parse(name, StepList(4, 3.)), []
+    run = bench.passes_alone(net, Noise((1, 8, *FRAME), 3, net.layout), schedule, ask('3', 8))
+    net.blocks[0].attention.register_forward_hook(lambda *_: calls.append(1))
+    run()
+    assert len(calls) == schedule.passes(4)['total']
+
+
+def test_attention_counts_as_work():
+    q = torch.randn(1, 2, 6, 4)
+    assert bench.flops(partial(torch.nn.functional.scaled_dot_product_attention, q, q, q)) == 2 * 2 * 2 * 6 * 6 * 4
+
+
+def test_the_work_of_a_training_step_is_counted():
+    net = network(CausalLayout(2))
+    work = []
+    for batch in (8, 16, 24):
+        stage = bench.Bench(bench.BenchSettings(batch=batch), 'cpu', net).stages()['teacher']
+        work.append(bench.flops(partial(stage.train_step, 0)))
+    assert work[2] - work[1] == work[1] - work[0] > 0
+
+
+# long videos
+
+def test_long_videos_are_measured_in_stretches():
+    world = SteeredDigits(DigitsSettings(frames=40))
+    reference = Reference.of_world(load_judge('cpu'), SteeredDigits(), 24)
+    video = world.sample(Draws([stream(0)], 8))[0]
+    found = long.drift(reference, video, 12)
+    assert found.frames == [6, 18, 30]
+    assert all(len(curve) == 3 for curve in found.curves.values())
+    dark = long.drift(reference, torch.cat([video[:, :12], -torch.ones_like(video[:, 12:])], 1), 12)
+    assert dark.curves['ink'][0] == pytest.approx(found.curves['ink'][0])
+    assert dark.curves['ink'][1:] == [0, 0] and dark.curves['survival'][1:] == [0, 0]
+    assert dark.slope('distance') > found.slope('distance')
+
+
+def test_a_long_video_is_a_stream():
+    schedule = Schedule.parse('1', StepList(4))
+    net = network(CausalLayout(2))
+    video = long.write_long(net, CausalLayout(2, window=4), schedule, FRAME, 5, 2)
+    net.layout = CausalLayout(2, window=4)
+    again = VideoStream(net, FRAME, schedule, batch=2)
+    assert video.equal(torch.cat([next(again) for _ in range(5)], 1))
+
+
+def test_long_videos_of_a_student():
+    sampler = Sampler(network(CausalLayout(2)), StepList(4), 12, 'blank')
+    settings = long.LongSettings(times=2, steps=('1', '2'), layouts=('window 6, sink 2',), videos=2, real=24)
+    rows = long.measure_long([sampler], settings)['rows']
+    assert [(row['network'], row.get('steps')) for row in rows] == [('real', None), ('blank', '1'), ('blank', '2')]
+    assert all(row['frames'] == [6, 18] and len(row['curves']['distance']) == 2 for row in rows)
+    assert rows[1]['slopes']['distance'] == pytest.approx(np.subtract(*rows[1]['curves']['distance'][::-1]), abs=2e-4)
+    assert 'sink 2' in long.describe_long({'rows': rows})
+
+
+# students that were trained without a window
+
+@pytest.fixture
+def weights(tmp_path):
+    "The files of two students that see everything, as the shipped ones do."
+    paths = [tmp_path/name/f'{name}.safetensors' for name in ('one', 'two')]
+    for path in paths:
+        net = network(CausalLayout(2))
+        publish(net, path, **Sampler(net, StepList(4, 3.), 12).facts())
+    return paths
+
+
+def test_an_endless_student_has_a_window(weights):
+    sampler = load(weights[0], 'cpu')
+    assert sampler.net.layout.window is None and sampler.endless.layout == CausalLayout(2, window=12)
+    schedule = Schedule.parse('1*', sampler.step_list)
+    video = VideoStream(sampler.endless, FRAME, schedule, seeds=seed_of(0, 'generate', 0), cache=None)
+    long_one = generate(sampler, '1*', ask('', 16, 2))
+    assert (torch.cat([next(video) for _ in range(8)], 1).clamp(-1, 1) - long_one).abs().max() < 1e-4
+
+
+def test_play_shows_students_of_different_names(weights):
+    seen = []
+
+    def stop(line):
+        seen.append(line)
+        raise KeyboardInterrupt
+
+    live.play(weights, browser=False, announce=stop)
+    assert 'http://127.0.0.1:' in seen[0]
+    with pytest.raises(AsdError, match='different names'):
+        live.play([weights[0], weights[0]], browser=False)
+
+
+# without Python
+
+missing = [name for name in ('onnxruntime', 'onnxscript') if find_spec(name) is None]
+onnx = pytest.mark.skipif(bool(missing), reason='needs the extra onnx')
+
+
+@pytest.mark.parametrize('layout', [
+    CausalLayout(2), CausalLayout(2, window=5), CausalLayout(2, window=6, sink=1), CausalLayout(),
+], ids=str)
+def test_only_students_with_whole_windows_are_exported(layout, tmp_path):
+    with pytest.raises(AsdError, match='a window and a sink of whole chunks'):
+        export.export_onnx(network(layout), tmp_path/'student.onnx')
+
+
+def files_server(folder):
+    "A plain file server on a free port, in a thread."
+    server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), partial(Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *words):
+        pass
+
+
+@onnx
+def test_a_browser_computes_what_torch_computes(modules, tmp_path):
+    net = network(CausalLayout(2, window=6))
+    export.export_page(net, StepList(4, 3.), tmp_path)
+    inputs = export.ChunkPass(net).example(2, start=4)
+    plain = {}
+    for name, x in inputs.items():
+        kind = 'int32' if name == 'labels' else 'float32'
+        plain[name] = {'type': kind, 'dims': list(x.shape), 'data': x.flatten().tolist()}
+    (tmp_path/'inputs.json').write_text(json.dumps(plain))
+    server = files_server(tmp_path)
+    address = f'http://127.0.0.1:{server.server_address[1]}/'
+    facts = asyncio.run(drive('export.mjs', modules[0], address, modules[1], tmp_path/'page.png'))
+    server.shutdown()
+    server.server_close()
+    assert facts['problems'] == []
+    assert facts['first'] != facts['later']
+    assert facts['one'].startswith('1 pass,') and facts['four'].startswith('4 passes,')
+    with torch.no_grad():
+        x0, own = export.ChunkPass(net)(**inputs)
+    assert (torch.tensor(facts['pass']['x0']) - x0.flatten()).abs().max() < 1e-4
+    assert (torch.tensor(facts['pass']['own']) - own.flatten()).abs().max() < 1e-4

@@ -1,0 +1,66 @@
+"The site: it builds without a warning, and a browser finds everything in it, from disk, without any other host."
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from asdvideo.book import readme
+from house import NOTEBOOKS, ROOT
+
+
+def test_readme_is_the_first_notebook():
+    assert (ROOT/'README.md').read_text() == readme(), 'run `python -m asdvideo.book readme`'
+
+
+@pytest.fixture(scope='module')
+def site(tmp_path_factory) -> Path:
+    "The site, built from the notebooks as they are stored."
+    pytest.importorskip('sphinx_book_theme')
+    folder = tmp_path_factory.mktemp('site')
+    source = folder/'nbs'
+    shutil.copytree(ROOT/'nbs', source, ignore=shutil.ignore_patterns('api', '.ipynb_checkpoints'))
+    (folder/'asdvideo').symlink_to(ROOT/'asdvideo')
+    command = [sys.executable, '-m', 'sphinx', '--fresh-env', '--quiet', source, folder/'site']
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, 'PYTHONWARNINGS': 'ignore'})
+    assert done.returncode == 0, done.stderr
+    told = [line for line in done.stderr.splitlines() if 'WARNING' in line and 'etoc.glob' not in line]
+    assert not told, '\n'.join(told)
+    return folder/'site'
+
+
+def test_pages_are_there_and_small(site):
+    pages = list(site.rglob('*.html'))
+    assert {path.stem for path in NOTEBOOKS} <= {path.stem for path in pages}
+    assert (site/'api'/'asdvideo.dmd.html').is_file() and (site/'searchindex.js').is_file()
+    assert max(path.stat().st_size for path in pages) < 2_000_000
+
+
+def test_pages_show_no_directives(site):
+    for path in NOTEBOOKS:
+        text = (site/f'{path.stem}.html').read_text()
+        assert '<span class="c1">#| ' not in text, f'{path.stem} shows a directive'
+        assert (site/'_sources'/f'{path.name}').is_file(), 'no notebook to download'
+
+
+def test_a_browser_finds_everything(site):
+    browser = shutil.which('chromium') or shutil.which('chromium-browser') or shutil.which('google-chrome')
+    if not browser or not shutil.which('npm'):
+        pytest.skip('needs Chromium and npm')
+    modules = Path(os.environ.get('ASDVIDEO_NODE', Path.home()/'.cache'/'asdvideo-node'))
+    if not (modules/'node_modules'/'playwright-core').is_dir():
+        modules.mkdir(parents=True, exist_ok=True)
+        command = ['npm', 'install', '--silent', 'playwright-core']
+        got = subprocess.run(command, cwd=modules, capture_output=True, text=True)
+        if got.returncode:
+            pytest.skip('playwright-core could not be installed')
+    command = ['node', ROOT/'tests'/'browser'/'site.mjs', modules, site, browser]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert seen['pages'] >= len(NOTEBOOKS)
+    assert not seen['requests'] and not seen['errors'] and not seen['latex'] and not seen['wide'], seen
+    assert any('dmd' in target for target in seen['found'])
