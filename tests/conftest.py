@@ -1,10 +1,32 @@
 "Settings for all tests."
 
 import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+from filelock import FileLock
 
 os.environ.setdefault('MPLBACKEND', 'agg')
 if 'PYTEST_XDIST_WORKER' in os.environ:
     os.environ.setdefault('OMP_NUM_THREADS', '1')     # workers side by side: a core for each
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(scope='session')
+def browser() -> tuple[Path, str]:
+    "A folder whose node_modules have playwright-core, kept between runs, and Chromium; skips where one is missing."
+    names = filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome')))
+    chromium = next(names, None)
+    if chromium is None or shutil.which('npm') is None or shutil.which('node') is None:
+        pytest.skip('needs Chromium, node and npm')
+    folder = Path(os.environ.get('ASDVIDEO_NODE', Path.home()/'.cache'/'asdvideo-node'))
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder/'.lock'):
+        if not (folder/'node_modules'/'playwright-core').is_dir():
+            command = ['npm', 'install', '--silent', '--no-save', 'playwright-core']
+            if subprocess.run(command, cwd=folder, capture_output=True).returncode:
+                pytest.skip('npm could not get playwright-core')
+    return folder, chromium

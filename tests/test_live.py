@@ -2,7 +2,6 @@
 import asyncio
 import http.server
 import json
-import shutil
 import subprocess
 import threading
 import time
@@ -219,31 +218,18 @@ def test_the_page_asks_for_nothing_from_elsewhere():
 
 # the browser
 
-@pytest.fixture(scope='session')
-def modules(tmp_path_factory):
-    "A folder with playwright-core from npm, and the path of Chromium; skips where one of them is missing."
-    chromium = shutil.which('chromium')
-    if chromium is None or shutil.which('npm') is None or shutil.which('node') is None:
-        pytest.skip('needs chromium, node and npm')
-    folder = tmp_path_factory.mktemp('npm')
-    words = ['npm', 'install', '--silent', '--no-save', 'playwright-core']
-    done = subprocess.run(words, cwd=folder, capture_output=True)
-    if done.returncode:
-        pytest.skip('npm could not get playwright-core')
-    return folder/'node_modules', chromium
-
-
-async def drive(script, folder, address, chromium, picture):
+async def drive(script, browser, address, picture):
     "What a script of the browser has measured."
-    words = 'node', BROWSER/script, folder, address, chromium, picture
+    folder, chromium = browser
+    words = 'node', BROWSER/script, folder/'node_modules', address, chromium, picture
     process = await asyncio.create_subprocess_exec(*map(str, words), stdout=subprocess.PIPE)
     out, _ = await asyncio.wait_for(process.communicate(), 120)
     assert process.returncode == 0
     return json.loads(out)
 
 
-def test_a_browser_shows_and_steers(modules, tmp_path):
-    facts = serve(lambda address: drive('live.mjs', modules[0], address, modules[1], tmp_path/'live.png'))
+def test_a_browser_shows_and_steers(browser, tmp_path):
+    facts = serve(lambda address: drive('live.mjs', browser, address, tmp_path/'live.png'))
     assert facts['problems'] == []
     assert facts['right']['x'] > facts['left']['x'] + .3
     assert facts['down']['y'] > facts['up']['y'] + .3
@@ -404,7 +390,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @onnx
-def test_a_browser_computes_what_torch_computes(modules, tmp_path):
+def test_a_browser_computes_what_torch_computes(browser, tmp_path):
     net = network(CausalLayout(2, window=6))
     export.export_page(net, StepList(4, 3.), tmp_path)
     inputs = export.ChunkPass(net).example(2, start=4)
@@ -415,7 +401,7 @@ def test_a_browser_computes_what_torch_computes(modules, tmp_path):
     (tmp_path/'inputs.json').write_text(json.dumps(plain))
     server = files_server(tmp_path)
     address = f'http://127.0.0.1:{server.server_address[1]}/'
-    facts = asyncio.run(drive('export.mjs', modules[0], address, modules[1], tmp_path/'page.png'))
+    facts = asyncio.run(drive('export.mjs', browser, address, tmp_path/'page.png'))
     server.shutdown()
     server.server_close()
     assert facts['problems'] == []

@@ -46,18 +46,9 @@ def test_pages_show_no_directives(site):
         assert (site/'_sources'/f'{path.name}').is_file(), 'no notebook to download'
 
 
-def test_a_browser_finds_everything(site):
-    browser = shutil.which('chromium') or shutil.which('chromium-browser') or shutil.which('google-chrome')
-    if not browser or not shutil.which('npm'):
-        pytest.skip('needs Chromium and npm')
-    modules = Path(os.environ.get('ASDVIDEO_NODE', Path.home()/'.cache'/'asdvideo-node'))
-    if not (modules/'node_modules'/'playwright-core').is_dir():
-        modules.mkdir(parents=True, exist_ok=True)
-        command = ['npm', 'install', '--silent', 'playwright-core']
-        got = subprocess.run(command, cwd=modules, capture_output=True, text=True)
-        if got.returncode:
-            pytest.skip('playwright-core could not be installed')
-    command = ['node', ROOT/'tests'/'browser'/'site.mjs', modules, site, browser]
+def test_a_browser_finds_everything(site, browser):
+    folder, chromium = browser
+    command = ['node', ROOT/'tests'/'browser'/'site.mjs', folder, site, chromium]
     done = subprocess.run(command, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)

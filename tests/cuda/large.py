@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from cases import on
 from checks import Check, Machine, Value
 
-from asdvideo.bench import MATMUL_WORK, flops, matmul, wait_for
+from asdvideo.bench import flops, matmul, race, wait_for
 from asdvideo.devices import Runtime, autocast, compile_blocks
 from asdvideo.randomness import Draws, stream
 from asdvideo.teacher import TeacherSettings, TeacherStage, flow_loss
@@ -75,14 +75,8 @@ def learn(stage: TeacherStage, machine: Machine, steps: int) -> list[float]:
 
 def matmul_peak(machine: Machine) -> float:
     "Operations per second of square matrix products in bf16; in a trial in fp32, for not every processor knows bf16."
-    run = matmul(machine.device, torch.float32 if machine.dry else torch.bfloat16)
-    seconds = []
-    for _ in range(4):
-        began = time.perf_counter()
-        run()
-        wait_for(machine.device)
-        seconds.append(time.perf_counter() - began)
-    return MATMUL_WORK * (64 if machine.device.type == 'cuda' else 1) / median(seconds[1:])
+    run, operations = matmul(machine.device, torch.float32 if machine.dry else torch.bfloat16)
+    return operations / median(race({'product': run}, 3, machine.device)['product'])
 
 
 def large(machine: Machine, compiled: bool) -> Iterator[Value]:
