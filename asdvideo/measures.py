@@ -25,8 +25,9 @@ from .tracker import TURNS, Motion, centres, motion
 from .world import hide_rows
 
 # %% auto #0
-__all__ = ['LAPLACE', 'BLOCKS', 'frechet', 'density_coverage', 'Look', 'look', 'load_judge', 'histograms', 'total_variation',
-           'asked', 'obeyed', 'Measured', 'Reference', 'spread', 'alone', 'mean', 'interval', 'across_seeds']
+__all__ = ['LAPLACE', 'BLOCKS', 'frechet', 'density_coverage', 'sharpness', 'Look', 'look', 'load_judge', 'histograms',
+           'total_variation', 'asked', 'obeyed', 'Measured', 'Reference', 'spread', 'alone', 'mean', 'interval',
+           'across_seeds']
 
 # %% ../nbs/32_measures.ipynb #c4b96ce5
 @checked(a='i d', b='j d')
@@ -61,8 +62,17 @@ def density_coverage(real: Tensor, fake: Tensor, k: int = 5) -> tuple[Tensor, Te
     inside = torch.cdist(real, fake) < radius[:, None]
     return inside.float().sum(0) / k, inside.any(1).float()
 
-# %% ../nbs/32_measures.ipynb #e13946b8
+# %% ../nbs/32_measures.ipynb #a9db0f17
 LAPLACE = torch.tensor([[0., 1., 0.], [1., -4., 1.], [0., 1., 0.]])[None, None]
+
+
+@checked(video='b f 1 h w')
+def sharpness(video: Tensor) -> Tensor:
+    """Mean square of the Laplacian of every frame: (b, f).
+
+    video: (b, f, 1, h, w) in [-1, 1].
+    """
+    return F.conv2d(video.flatten(0, 1), LAPLACE).square().mean((1, 2, 3)).view(video.shape[:2])
 
 
 @dataclass
@@ -94,9 +104,9 @@ def look(judge: Judge, video: Tensor, chunk: int = 2) -> Look:
     Raises AsdError if a value is no finite number.
     """
     require(video.isfinite().all(), 'a video with values that are no finite numbers', 'finite numbers from -1 to 1')
-    seen, centre, frames = observe(judge, video), centres(video), video.flatten(0, 1)
-    sharp = F.conv2d(frames, LAPLACE).square().mean((1, 2, 3)).view(video.shape[:2])
-    return Look(seen.psi, seen.digit, centre, motion(centre, chunk), (video.mean((2, 3, 4)) + 1) / 2, sharp)
+    seen, centre = observe(judge, video), centres(video)
+    ink = (video.mean((2, 3, 4)) + 1) / 2
+    return Look(seen.psi, seen.digit, centre, motion(centre, chunk), ink, sharpness(video))
 
 
 def load_judge(device: str | torch.device | None = None) -> Judge:

@@ -27,11 +27,20 @@ from .teacher import Guided
 from .transformer import VideoTransformer
 
 # %% auto #0
-__all__ = ['TEACHER_STEPS', 'GUIDANCE', 'Sampler', 'load', 'generate']
+__all__ = ['TEACHER_STEPS', 'GUIDANCE', 'windowed', 'Sampler', 'load', 'generate']
 
-# %% ../nbs/41_sampling.ipynb #235190b6
+# %% ../nbs/41_sampling.ipynb #3edb3472
 TEACHER_STEPS = 32
 GUIDANCE = 1.5
+
+
+def windowed(net: VideoTransformer, frames: int) -> VideoTransformer:
+    """A student that can write videos of any length: one that saw everything in its training gets a window.
+
+    net: the student.
+    frames: length of the videos that it was trained on.
+    """
+    return net if net.layout.window is not None else causal(net, replace(net.layout, window=frames))
 
 
 @dataclass
@@ -63,8 +72,7 @@ class Sampler:
         "The student as it writes videos of any length: with a window as long as the videos of its training."
         remedy = 'A teacher makes all frames together.'
         require(self.student, f'the network {self.name}', 'a causal student', remedy)
-        layout = self.net.layout
-        return self.net if layout.window is not None else causal(self.net, replace(layout, window=self.frames))
+        return windowed(self.net, self.frames)
 
     def facts(self) -> dict:
         "What to store beside the weights."
