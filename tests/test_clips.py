@@ -25,9 +25,10 @@ from asdvideo.clips import (
 )
 from asdvideo.denoiser import Condition
 from asdvideo.errors import AsdError
+from asdvideo.evaluation import check_gate, reproduce
 from asdvideo.files import load_json
 from asdvideo.randomness import Draws, stream
-from asdvideo.recipes import Home, check_gate, make_stage, own_recipe, reproduce, tiny, train
+from asdvideo.recipes import Home, make_stage, own_recipe, tiny, train
 from asdvideo.sampling import load
 from asdvideo.settings import changed
 from asdvideo.transformer import NetworkConfig

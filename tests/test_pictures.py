@@ -9,6 +9,15 @@ from asdvideo.checkpoints import load_network, publish
 from asdvideo.denoiser import CausalLayout, Condition
 from asdvideo.digits import DigitsSettings, SteeredDigits, ask
 from asdvideo.errors import AsdError
+from asdvideo.evaluation import (
+    check_gate,
+    evaluate_all,
+    gate,
+    kept_row,
+    paired_clips,
+    reference,
+    reproduce,
+)
 from asdvideo.ffe import KINDS, allocations, guesses, jump, pareto, similarity
 from asdvideo.initialisation import (
     InitialisationSettings,
@@ -41,16 +50,9 @@ from asdvideo.recipes import (
     STUDENTS,
     GateSettings,
     Home,
-    check_gate,
     earlier,
-    evaluate_all,
-    gate,
-    kept_row,
     known,
     make_stage,
-    paired_clips,
-    reference,
-    reproduce,
     settings_of,
     tiny,
     told_steps,

@@ -6,26 +6,21 @@ from asdvideo.checkpoints import load_network, publish
 from asdvideo.denoiser import CausalLayout, Condition
 from asdvideo.digits import SteeredDigits
 from asdvideo.errors import AsdError
-from asdvideo.files import load_json
-from asdvideo.judge import Judge
-from asdvideo.randomness import Draws, seed_of, stream
-from asdvideo.recipes import (
+from asdvideo.evaluation import (
     MIXTURE,
-    Home,
-    Recipe,
     draw_marks,
     drift,
     evaluate_all,
     evaluate_marks,
     kept_row,
-    make_stage,
     mixture,
     reference,
-    sampler_of,
     teacher_reference,
-    tiny,
-    train,
 )
+from asdvideo.files import load_json
+from asdvideo.judge import Judge
+from asdvideo.randomness import Draws, seed_of, stream
+from asdvideo.recipes import Home, Recipe, make_stage, sampler_of, tiny, train
 from asdvideo.sampling import TEACHER_STEPS, generate
 from asdvideo.settings import changed, from_record
 from asdvideo.transformer import NetworkConfig, VideoTransformer
