@@ -41,6 +41,7 @@ COMMANDS = {
     'reproduce': 'Train everything from nothing and measure it; an unfinished run goes on where it stopped.',
     'toy': 'Distil in a world whose law is known, and measure every step count exactly.',
     'campaign': 'Run every comparison of the exact worlds that is not finished yet.',
+    'report': 'Show every claim of the project, and what the results say about it.',
     'verify': 'Check every identity that the method rests on.',
     'bench': 'Measure how fast a student writes videos on this machine.',
     'long': 'Measure what becomes of videos that are many times as long as those of the training.',

@@ -593,7 +593,9 @@ def bad_commands(s: Shelf) -> list[list[str]]:
         '', 'x' * 5000)]
     found += [['verify', '--room', word] for word in ('no such', '', '٣')]
     files_ = ('/proc/x.json', f, f'{f}/good.json/x.json', f'{f}/{"x" * 300}.json')
-    found += [[name, '--json', word] for name in ('verify', 'bench', 'plan', 'evaluate', 'toy') for word in files_]
+    writers = 'verify', 'bench', 'plan', 'evaluate', 'toy', 'report'
+    found += [[name, '--json', word] for name in writers for word in files_]
+    found += [['report', '--campaign', word] for word in (f, f'{f}/missing.json', f'{f}/binary.txt', f'{f}/good.json')]
     found += [['plan', '--frames', '20'], ['plan', '--chunk', '5'], ['export', '--out', '/proc/x'],
         ['gallery', '--out', '/proc/x'], ['gallery']]
     return found
