@@ -227,7 +227,7 @@ def _cloud_gradient(clouds: Tensor, data: Modes, flow: str, strength: float, sig
         gradients.append(gradient.mean((0, 1)))
     return torch.stack(gradients)
 
-# %% ../../nbs/22_law.ipynb #ddf5ab19
+# %% ../../nbs/22_law.ipynb #2b84e4bc
 @checked(frames=(1, 10_000))
 def film_page(films: dict[str, Tensor], places: Tensor, name: str = 'film', frames: int = 25) -> str:
     """A small piece of HTML with a slider, buttons and a drawing of clouds of points.
@@ -237,7 +237,8 @@ def film_page(films: dict[str, Tensor], places: Tensor, name: str = 'film', fram
     films: by title, each (t, N, m, 2) points between -1.6 and 1.6.
     places: (k, 2) where grey discs are drawn.
     name: distinguishes films on one page; letters only.
-    frames: how many moments of each film are kept.
+    frames: how many moments of each film are kept, most of them early, when most happens; a film that has no more is
+        kept whole.
     Raises AsdError if a film has another shape or the name other characters.
     """
     check_shape('places', places, 'k', 2)
@@ -252,7 +253,9 @@ def film_page(films: dict[str, Tensor], places: Tensor, name: str = 'film', fram
 
 def _recorded(film: Tensor, frames: int) -> list:
     "Some moments of a film as whole numbers, hundredths of a unit."
-    moments = torch.linspace(0, 1, frames).square().mul(len(film) - 1).round().long()
+    moments = torch.arange(len(film))
+    if len(film) > frames:
+        moments = torch.linspace(0, 1, frames).square().mul(len(film) - 1).round().long()
     return film[moments].mul(100).round().int().tolist()
 
 

@@ -132,7 +132,7 @@ def answer(claim: Claim, studies: dict[str, dict]) -> dict[str, Any]:
     numbers = {'estimate': estimate, 'low': low, 'high': high, 'seeds': len(rows[least])}
     return {**facts, **numbers, 'verdict': YES if sure else NO if against else UNDECIDED}
 
-# %% ../../nbs/39a_report.ipynb #d403066d
+# %% ../../nbs/39a_report.ipynb #09e51a02
 COUNTS = ('1', '2', '3', '4')
 PUSH = 'asd_ratio=0.3'
 
@@ -181,6 +181,12 @@ PREDICTIONS: list[Claim] = [
           (less('ring_dmd_world.modes=2', 'ring_dmd', 'drift'),)),
     Claim('prediction 13', 'ring', 'Sixteen modes per condition drift more than eight.',
           (less('ring_dmd_world.modes=16', 'ring_dmd', 'drift'),), 'above'),
+    Claim('prediction 14', 'ring', 'Told, with 5 rounds of the fake score: the drift is below .015.',
+          ((Term('ring_told_rounds=5', 'drift'),),), 'below', .015),
+    Claim('prediction 14', 'ring', 'And its four-step videos do not get worse after 110 updates.',
+          ((Term('ring_told_rounds=5', '4'), Term('ring_told_rounds=5', '4', -1., 110)),)),
+    Claim('prediction 15', 'ring', 'DMD with 5 rounds keeps more than half of the drift that it has with 2.',
+          ((Term('ring_dmd_rounds=5', 'drift'), Term('ring_dmd', 'drift', -.5)),), 'above'),
 ]
 
 
