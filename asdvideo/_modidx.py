@@ -525,6 +525,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                        'asdvideo.lab.campaign.as_study': ('campaign.html#as_study', 'asdvideo/lab/campaign.py'),
                                        'asdvideo.lab.campaign.collect': ('campaign.html#collect', 'asdvideo/lab/campaign.py'),
                                        'asdvideo.lab.campaign.describe': ('campaign.html#describe', 'asdvideo/lab/campaign.py'),
+                                       'asdvideo.lab.campaign.films': ('campaign.html#films', 'asdvideo/lab/campaign.py'),
                                        'asdvideo.lab.campaign.gather': ('campaign.html#gather', 'asdvideo/lab/campaign.py'),
                                        'asdvideo.lab.campaign.neighbours_of': ('campaign.html#neighbours_of', 'asdvideo/lab/campaign.py'),
                                        'asdvideo.lab.campaign.plan': ('campaign.html#plan', 'asdvideo/lab/campaign.py'),
