@@ -57,7 +57,7 @@ class Run:
         """
         return changed(base, arm=self.arm, world__name=self.world, **self.changes)
 
-# %% ../../nbs/39_campaign.ipynb #31ff70de
+# %% ../../nbs/39_campaign.ipynb #6c7c850e
 def arms_of(world: str) -> list[Run]:
     """The arms that are compared in a world, the most important first.
 
@@ -85,6 +85,7 @@ LAG = [
     Run('ring', 'dmd', {'rounds': 5}),
     Run('ring', 'told', {'rounds': 5}),
     Run('ring', 'asd', {'ratio': .3, 'rounds': 5}),
+    Run('ring', 'one', {'rounds': 5}),
     Run('kicks', 'dmd', {'rounds': 5}),
 ]
 "does a fake score that is trained more often, and so lags less, change the drift?"
@@ -121,8 +122,8 @@ def neighbours_of(world: str) -> list[Run]:
 def plan() -> list[Run]:
     "All runs of the campaign, the most important first."
     ring, single, kicks, branch = (arms_of(world) for world in ('ring', 'single', 'kicks', 'branch'))
-    films = [Run('ring', run.arm, {**run.changes, **FILM}) for run in ring[:3]]
-    first = [*ring[:3], *LAG[:2], single[0], *kicks[:3], ring[6], LAG[2], *films, *ring[3:6], *ring[7:10], LAG[3]]
+    filmed = [Run('ring', run.arm, {**run.changes, **FILM}) for run in ring[:3]]
+    first = [*ring[:3], *LAG[:3], single[0], *kicks[:3], LAG[3], ring[6], *ring[3:6], *ring[7:10], LAG[4], *filmed]
     near = [run for world in ('ring', 'kicks') for run in neighbours_of(world)]
     longer = [Run('ring', arm, {'steps': 6000}) for arm in FOLLOWERS]
     second = [*branch[:3], FACTORS[0], FACTORS[1], *near, *single[1:3], *ring[10:], *kicks[6:8], *longer]

@@ -132,7 +132,7 @@ def answer(claim: Claim, studies: dict[str, dict]) -> dict[str, Any]:
     numbers = {'estimate': estimate, 'low': low, 'high': high, 'seeds': len(rows[least])}
     return {**facts, **numbers, 'verdict': YES if sure else NO if against else UNDECIDED}
 
-# %% ../../nbs/39a_report.ipynb #09e51a02
+# %% ../../nbs/39a_report.ipynb #267fe2e0
 COUNTS = ('1', '2', '3', '4')
 PUSH = 'asd_ratio=0.3'
 
@@ -187,15 +187,27 @@ PREDICTIONS: list[Claim] = [
           ((Term('ring_told_rounds=5', '4'), Term('ring_told_rounds=5', '4', -1., 110)),)),
     Claim('prediction 15', 'ring', 'DMD with 5 rounds keeps more than half of the drift that it has with 2.',
           ((Term('ring_dmd_rounds=5', 'drift'), Term('ring_dmd', 'drift', -.5)),), 'above'),
+    Claim('prediction 16', 'ring', 'With 5 rounds, ASD drifts less than DMD.',
+          (less(f'ring_{PUSH}_rounds=5', 'ring_dmd_rounds=5', 'drift'),)),
+    Claim('prediction 16', 'ring', 'With 5 rounds, the mixture of ASD is farther from the truth than that of DMD.',
+          (less(f'ring_{PUSH}_rounds=5', 'ring_dmd_rounds=5', 'mix'),), 'above'),
+    Claim('prediction 17', 'ring', 'With 5 rounds, told drifts less than half as much as DMD.',
+          ((Term('ring_told_rounds=5', 'drift'), Term('ring_dmd_rounds=5', 'drift', -.5)),)),
+    Claim('prediction 17', 'ring', 'With 5 rounds and told, a star makes one step better.',
+          (less('ring_told_rounds=5', 'ring_told_rounds=5', '1*', '1'),)),
+    Claim('prediction 18', 'ring', 'The mixture of DMD is nearer to the truth with 5 rounds than with 2.',
+          (less('ring_dmd_rounds=5', 'ring_dmd', 'mix'),)),
 ]
 
 
-def paper_claims(world: str) -> list[Claim]:
+def paper_claims(world: str, changes: str = '') -> list[Claim]:
     """The claims of the paper that one exact world can answer.
 
     world: its name.
+    changes: what the runs have in common, as it stands at the end of their names.
     """
-    dmd, asd, one = f'{world}_dmd', f'{world}_{PUSH}', f'{world}_one'
+    dmd, asd, one = (f'{world}_{arm}{changes}' for arm in ('dmd', PUSH, 'one'))
+    world += changes.replace('_', ', ')
     return [
         Claim('paper (a)', world, 'DMD for all step counts: 4 steps are better than 2, and 2 better than 1.',
               (less(dmd, dmd, '4', '2'), less(dmd, dmd, '2', '1'))),
@@ -225,10 +237,11 @@ def recipe_claim(world: str, arm: str, share: float = .8) -> Claim:
 CLAIMS: list[Claim] = [
     *PREDICTIONS,
     *(claim for world in ('ring', 'kicks', 'branch') for claim in paper_claims(world)),
+    *paper_claims('ring', '_rounds=5'),
     *(recipe_claim(world, arm) for world in ('ring', 'kicks', 'branch') for arm in ('told', PUSH)),
 ]
 
-# %% ../../nbs/39a_report.ipynb #12d2bc07
+# %% ../../nbs/39a_report.ipynb #779838fd
 RESULTS = 'campaign.json'
 
 
@@ -270,7 +283,7 @@ def describe_report(found: dict) -> str:
         if row['verdict'] != NOT_RUN:
             numbers = f'{row["estimate"]:+7.3f} [{row["low"]:+.3f}, {row["high"]:+.3f}]'.ljust(28)
         says = f'{row["verdict"]:9} (expected {row["expected"]})'
-        lines.append(f'{row["source"]:14} {row["world"]:7} {says:24} {numbers} {row["text"]}')
+        lines.append(f'{row["source"]:14} {row["world"]:14} {says:24} {numbers} {row["text"]}')
     return '\n'.join([*lines, '', provenance_line(found)])
 
 
