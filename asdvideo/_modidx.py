@@ -70,6 +70,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                'asdvideo.book.equation': ('book.html#equation', 'asdvideo/book.py'),
                                'asdvideo.book.main': ('book.html#main', 'asdvideo/book.py'),
                                'asdvideo.book.page': ('book.html#page', 'asdvideo/book.py'),
+                               'asdvideo.book.pictures': ('book.html#pictures', 'asdvideo/book.py'),
                                'asdvideo.book.readme': ('book.html#readme', 'asdvideo/book.py'),
                                'asdvideo.book.save': ('book.html#save', 'asdvideo/book.py'),
                                'asdvideo.book.settings_fields': ('book.html#settings_fields', 'asdvideo/book.py')},

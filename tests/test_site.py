@@ -1,14 +1,16 @@
 "The site: it builds without a warning, and a browser finds everything in it, from disk, without any other host."
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 
-from asdvideo.book import readme
+from asdvideo.book import pictures, readme
 from house import NOTEBOOKS, ROOT
 
 
@@ -55,3 +57,14 @@ def test_a_browser_finds_everything(site, browser):
     assert seen['pages'] >= len(NOTEBOOKS)
     assert not seen['requests'] and not seen['errors'] and not seen['latex'] and not seen['wide'], seen
     assert any('dmd' in target for target in seen['found'])
+
+
+def test_pictures_of_the_first_page_are_those_of_the_notebooks():
+    "A picture that the README shows is the stored output of a cell."
+    found = {}
+    for path in NOTEBOOKS:
+        found |= pictures(nbformat.read(path, 4))
+    shown = set(re.findall(r'nbs/_static/(\S+?\.png)', (ROOT/'README.md').read_text()))
+    assert shown and shown <= found.keys()
+    for name, picture in found.items():
+        assert (ROOT/'nbs'/'_static'/name).read_bytes() == picture, f'{name}: run `python -m asdvideo.book save`'
