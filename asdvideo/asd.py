@@ -133,7 +133,7 @@ class AdversarialWeight(nn.Module):
         else:
             self.sums.add_(measuring * squares)
 
-# %% ../nbs/24_asd.ipynb #cfc260ec
+# %% ../nbs/24_asd.ipynb #be1f1a20
 TARGETS = ('next', 'last', 'data', 'chain', 'self')
 
 
@@ -152,7 +152,7 @@ class AsdSettings(DmdSettings):
     gamma: float = setting(.05, 'of the penalty on slopes (R1 and R2); 0: none', high=1e6)
     head: LearnerSettings = setting(LearnerSettings(lr=5e-4), "how the discriminator's head is trained")
 
-
+# %% ../nbs/24_asd.ipynb #a5a527e2
 class AsdStage(DmdStage):
     """Distribution matching plus adversarial self-distillation.
 

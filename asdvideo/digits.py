@@ -45,7 +45,7 @@ def load_digits(part: str = 'train') -> tuple[Tensor, Tensor]:
         images, digits = file['images'][mine], file['labels'][mine]
     return torch.tensor(images) / 255, torch.tensor(digits).long()
 
-# %% ../nbs/11_digits.ipynb #29d5705a
+# %% ../nbs/11_digits.ipynb #71e9fa91
 DIRECTIONS = ('right', 'left', 'up', 'down')
 HEADINGS = torch.tensor([[0., 1.], [0., -1.], [-1., 0.], [1., 0.]])     # y, x of each direction
 OPEN = -1
@@ -77,7 +77,7 @@ class Track:
     image: Tensor
     "number of the image: (b, f)"
 
-
+# %% ../nbs/11_digits.ipynb #89553635
 def travel(place: Tensor, step: Tensor, room: float) -> tuple[Tensor, Tensor]:
     """One frame of travel, reflected at the walls.
 
@@ -91,7 +91,7 @@ def travel(place: Tensor, step: Tensor, room: float) -> tuple[Tensor, Tensor]:
     after = torch.where(after < 0, -after, after)
     return torch.where(after > room, 2 * room - after, after), torch.where(bounced, -step, step)
 
-
+# %% ../nbs/11_digits.ipynb #87f3e8d1
 class SteeredDigits(World):
     """Videos of a handwritten digit that travels, bounces and turns.
 

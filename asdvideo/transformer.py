@@ -73,7 +73,7 @@ def sigma_embedding(sigma: Tensor, width: int) -> Tensor:
     angle = 1000 * sigma.float()[..., None] * speed
     return torch.cat([angle.cos(), angle.sin()], dim=-1)
 
-# %% ../nbs/14_transformer.ipynb #19e91bb3
+# %% ../nbs/14_transformer.ipynb #15f589c8
 class Offset(nn.Module):
     """Adds a learned tensor, zero at first.
 
@@ -88,7 +88,7 @@ class Offset(nn.Module):
         "The sum, like x."
         return x + self.value
 
-
+# %% ../nbs/14_transformer.ipynb #e81d9c31
 class Attention(nn.Module):
     """Multi-head attention with RMS-normalised queries and keys, rotary places, a mask and a past.
 
@@ -135,7 +135,7 @@ class Attention(nn.Module):
         y = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
         return self.out(rearrange(y, 'b h t d -> b t (h d)')), (k, v)
 
-
+# %% ../nbs/14_transformer.ipynb #c7ee7d1a
 class Block(nn.Module):
     """A transformer block whose norms and gates are modulated frame by frame.
 
@@ -184,7 +184,7 @@ class Block(nn.Module):
         y = torch.addcmul(shift, F.layer_norm(x, x.shape[-1:]), 1 + scale)
         return torch.addcmul(x, gate2, self.down(F.gelu(self.up(y), approximate='tanh'))), own
 
-# %% ../nbs/14_transformer.ipynb #87075065
+# %% ../nbs/14_transformer.ipynb #3a8f3042
 @dataclass(frozen=True)
 class NetworkConfig(Settings):
     """The shape of a `VideoTransformer`. It is stored beside the weights."""
@@ -211,7 +211,7 @@ class NetworkConfig(Settings):
         given = f'width={self.width}, depth={self.depth}: {weights:,} weights'
         require(weights < 4e9, given, 'less than 4 billion weights', 'Make the network smaller.')
 
-
+# %% ../nbs/14_transformer.ipynb #b69979f4
 class VideoTransformer(Denoiser):
     """A small video diffusion transformer, bidirectional or block-causal with the same weights.
 
