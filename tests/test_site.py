@@ -55,3 +55,4 @@ def test_a_browser_finds_everything(site, browser):
     assert seen['pages'] >= len(NOTEBOOKS)
     assert not seen['requests'] and not seen['errors'] and not seen['latex'] and not seen['wide'], seen
     assert any('dmd' in target for target in seen['found'])
+    assert seen['moved'], 'the slider of the recorded film changes nothing'
