@@ -230,7 +230,7 @@ def penalty_in_fp32() -> float:
     many = x.expand(len(basis), *x.shape[1:])
     return abs(slope_finite(score(many), score(many + .01 * basis)).sum() / exact - 1).item()
 
-# %% ../../nbs/67f_verify_losses.ipynb #063095fa
+# %% ../../nbs/67f_verify_losses.ipynb #aaa6ac41
 def _gradients(seed: int, scale: float = 1., members: int = 1) -> Tensor:
     "Gradients of two videos for each member."
     return scale * torch.randn(2 * members, 3, 1, 2, 2, generator=stream(seed, 'gradient'))
@@ -272,7 +272,7 @@ def following_weight() -> float:
 
 @identity('24_asd', 1e-5)
 def following_weight_has_a_floor() -> float:
-    "A critic that goes silent is not amplified: its length never counts for less than a tenth of the longest average."
+    "A discriminator that goes silent is not amplified: its length counts at least a tenth of its longest average."
     weight, loud, g = AdversarialWeight(.2, 'following', videos=2), _gradients(0), _gradients(1)
     for step in range(600):
         push = _update(weight, loud if step == 0 else 1e-4 * loud, g)

@@ -194,13 +194,13 @@ def merged(net: CausalWan) -> CausalWan:
             twin.set_submodule(name, layer.get_base_layer())
     return twin
 
-# %% ../../nbs/52_wan_training.ipynb #a7d4b456
+# %% ../../nbs/52_wan_training.ipynb #bd56b458
 STEPS = StepList(4, shift=5.)
 STUDENT = LearnerSettings(lr=2e-6, beta2=.999, warmup=0, decay=0., clip=10., average=.99)
 FAKE_SCORE = LearnerSettings(lr=4e-7, beta2=.999, warmup=0, decay=0., clip=10.)
 COMMON: dict[str, Any] = {
     'steps': 600, 'batch': 8, 'block': 1, 'student': STUDENT, 'fake_score': FAKE_SCORE, 'fake_rounds': 5, 'wait': 0,
-    'guidance': 3.,
+    'guidance': 4.,
 }
 WAN_DMD = DmdSettings(**COMMON)
 WAN_ASD = AsdSettings(**COMMON, head=LearnerSettings(lr=4e-6, beta2=.999, warmup=0, decay=0., clip=10.))

@@ -8,7 +8,7 @@ const { chromium } = createRequire(`${modules}/`)('playwright-core');
 const args = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--no-first-run'];
 const browser = await chromium.launch({ executablePath, args });
 const page = await browser.newPage({ viewport: { width: 1200, height: 900 } });
-const facts = { pages: 0, requests: [], errors: [], latex: [], wide: [], found: [] };
+const facts = { pages: 0, requests: [], errors: [], latex: [], wide: [], found: [], moved: 0 };
 const home = pathToFileURL(`${folder}/`).href;
 let here = '';
 page.on('pageerror', error => facts.errors.push(`${here}: ${error}`));
@@ -38,6 +38,19 @@ for (const name of names) {
   if (pictures && name === names[0]) await page.screenshot({ path: `${pictures}/phone.png` });
   await page.setViewportSize({ width: 1200, height: 900 });
 }
+
+// a figure with a slider: another place, another picture
+await open('45_player.html');
+const film = page.locator('.asdvideo-film').first();
+await film.scrollIntoViewIfNeeded();
+await film.locator('button').click();        // it plays by itself; now it rests
+const drawing = () => film.locator('canvas').evaluate(canvas => canvas.toDataURL());
+const before = await drawing();
+await film.locator('.time').evaluate(slider => {
+  slider.value = String((Number(slider.value) + Math.floor(Number(slider.max) / 2)) % (Number(slider.max) + 1));
+  slider.dispatchEvent(new Event('input', { bubbles: true }));
+});
+facts.moved = Number(await drawing() !== before);
 
 await open('search.html?q=fake+score');
 await page.waitForSelector('ul.search li', { timeout: 20000 });
