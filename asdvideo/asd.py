@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import torch
@@ -179,12 +180,22 @@ class AsdStage(DmdStage):
         self.comes_from(head=head)
         self.pairs = {n: self.other_side(n) for n in settings.counts if self.other_side(n) is not None}
         require(self.pairs, f'counts={settings.counts}', 'a step count that has another side')
+        self.check_calibration()
         self.head = self.learner('head', head, settings.head, members=head.members)
         members, measured = student.members, settings.calibrate * settings.batch // student.members
         weight = AdversarialWeight(settings.ratio, settings.weight, measured, members=members)
         self.weight = weight.to(self.runtime.device)
         self.parts['weight'] = self.weight
         self.lengths: list[Tensor] = []
+
+    def check_calibration(self) -> None:
+        "Raise AsdError unless updates are left for the push when both gradients have been measured."
+        wait, steps, calibrate = self.settings.wait, self.settings.steps, self.settings.calibrate
+        left = (step for step in range(wait, steps) if self.turn_of(step) in self.pairs)
+        enough = steps - wait > calibrate and next(islice(left, calibrate, None), None) is not None
+        given = f'calibrate={calibrate} with steps={steps} and wait={wait}'
+        allowed = 'more updates of step counts that have another side than calibrate'
+        require(enough, given, allowed, 'Choose more steps, or a smaller calibrate; else nothing pushes the student.')
 
     def other_side(self, n: int) -> int | str | None:
         "What the n-step videos are compared with: a step count, data, other videos of n steps, or nothing."

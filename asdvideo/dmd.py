@@ -138,6 +138,9 @@ class DmdStage(Stage):
         self.comes_from(student=student, teacher=teacher, fake_score=fake_score)
         self.world, self.step_list = world, step_list
         self.config['step_list'] = step_list.record()
+        remedy = f'Choose more steps, or let it wait for at most {settings.steps - 1}.'
+        moves = settings.wait < settings.steps
+        require(moves, f'wait={settings.wait} of steps={settings.steps}', 'steps in which the student learns', remedy)
         largest = max(settings.counts)
         allowed = f'at most {step_list.count}, the length of the list'
         require(largest <= step_list.count, f'counts={settings.counts}', allowed)

@@ -5,6 +5,9 @@
 # %% ../nbs/42a_evaluation.ipynb #bfc33165
 from __future__ import annotations
 
+import ast
+import functools
+import hashlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +20,8 @@ from tqdm import tqdm
 from .clips import ClipReference
 from .denoiser import Condition
 from .digits import SteeredDigits
-from .errors import check_int, require
-from .files import load_json, load_tensors, provenance, save_json, save_tensors
+from .errors import check_int, checked, require
+from .files import PACKAGE, load_json, load_tensors, provenance, save_json, save_tensors
 from .measures import Measured, Reference
 from .randomness import Draws, seed_of, stream
 from asdvideo.recipes import (
@@ -44,9 +47,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # %% auto #0
-__all__ = ['MIXTURE', 'REAL', 'COMPARED', 'TEACHER_COUNTS', 'reference', 'mixture', 'videos_of', 'evaluate', 'real_clips',
-           'plain', 'kept_row', 'teacher_reference', 'gate', 'check_gate', 'evaluate_all', 'drift', 'steps_of',
-           'reproduce', 'paired_clips', 'evaluate_marks', 'draw_marks']
+__all__ = ['MIXTURE', 'REAL', 'COMPARED', 'MAKERS', 'TEACHER_COUNTS', 'reference', 'mixture', 'videos_of', 'evaluate',
+           'real_clips', 'plain', 'kept_row', 'code_hash', 'teacher_reference', 'gate', 'check_gate', 'evaluate_all',
+           'drift', 'steps_of', 'reproduce', 'paired_clips', 'evaluate_marks', 'draw_marks']
 
 # %% ../nbs/42a_evaluation.ipynb #9c8b14a2
 def reference(recipe: Recipe, home: Home, part: str = 'test') -> Reference | ClipReference:
@@ -111,6 +114,7 @@ def videos_of(
     return generate(sampler, steps, wishes, seed, guidance, shape=shape)
 
 
+@checked()
 def evaluate(
     sampler: Sampler,
     steps: str | int,
@@ -227,12 +231,41 @@ def _hash(name: str, home: Home) -> str:
     return load_tensors(home.network(name))[1]['sha256'][:12]
 
 
+MAKERS = (
+    'cache', 'causal', 'clips', 'denoiser', 'digits', 'evaluation', 'flow', 'judge', 'measures', 'randomness',
+    'rollout', 'sampling', 'schedule', 'teacher', 'tracker', 'transformer', 'world',
+)
+
+
+@functools.cache
+def code_hash() -> str:
+    """A short hash of the code that makes and measures videos, without its comments and docstrings.
+
+    A row that other code has made is made again. The revision would be too much: it changes with every commit.
+    """
+    digest = hashlib.sha256()
+    for name in MAKERS:
+        tree = ast.parse((PACKAGE/f'{name}.py').read_text(encoding='utf-8'))
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+                node.body = [x for x in node.body if not _is_text(x)]
+        digest.update(ast.dump(tree).encode())
+    return digest.hexdigest()[:12]
+
+
+def _is_text(node: ast.stmt) -> bool:
+    "Whether a line of code is only a text, as a docstring is."
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
 def _key(name: str, real: Reference | ClipReference, recipe: Recipe, home: Home) -> dict:
-    "What a row depends on: weights, real clips and their number, how videos are made."
-    origin = {'clips of': real.digest} if isinstance(real, ClipReference) else {'judge': _hash('judge', home)}
+    "What a row depends on: the code, weights, real clips and their number, how videos are made."
+    own = isinstance(real, ClipReference)
+    origin = {'clips of': real.digest} if own else {'judge': _hash('judge', home), 'world': recipe.world.record()}
     if name != REAL:
         origin[name] = _hash(name, home)
-    return {**origin, 'clips': recipe.clips, 'step_list': recipe.step_list.record(), 'guidance': recipe.guidance}
+    made = {'clips': recipe.clips, 'step_list': recipe.step_list.record(), 'guidance': recipe.guidance}
+    return {'code': code_hash(), **origin, **made}
 
 
 def teacher_reference(

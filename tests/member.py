@@ -25,7 +25,7 @@ from asdvideo.world import Clips
 STEPS = 3
 LEARNER = LearnerSettings(lr=.003, warmup=1, decay=0., beta1=.5, average=.5)
 COMMON = {
-    'steps': STEPS, 'batch': 4, 'block': 1, 'wait': 1, 'fake_rounds': 1, 'counts': (1, 2), 'fake_score': LEARNER,
+    'steps': STEPS, 'batch': 4, 'block': 1, 'wait': 0, 'fake_rounds': 1, 'counts': (1, 2), 'fake_score': LEARNER,
     'student': LEARNER,
 }
 

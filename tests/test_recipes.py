@@ -1,7 +1,11 @@
 "Recipes: smaller students, mixtures, drift, the teacher's own clips, marks along the training."
+import ast
+import shutil
+
 import pytest
 import torch
 
+from asdvideo import evaluation
 from asdvideo.checkpoints import load_network, publish
 from asdvideo.denoiser import CausalLayout, Condition
 from asdvideo.digits import SteeredDigits
@@ -17,7 +21,7 @@ from asdvideo.evaluation import (
     reference,
     teacher_reference,
 )
-from asdvideo.files import load_json
+from asdvideo.files import PACKAGE, load_json
 from asdvideo.judge import Judge
 from asdvideo.randomness import Draws, seed_of, stream
 from asdvideo.recipes import Home, Recipe, make_stage, sampler_of, tiny, train
@@ -143,3 +147,48 @@ def test_the_table_has_teacher_mixture_and_drift(home):
     assert steps['teacher'] == ['1', '2', '4', '8', '32'] and steps['floor'] == ['0']
     assert steps['told'] == ['1', '1*', '2', '2*', '3', '4', MIXTURE, 'drift']
     assert steps['only1'] == ['1', '1*'], 'a specialist has no mixture'
+
+
+def test_a_row_of_other_code_or_another_world_is_made_again(home, monkeypatch):
+    real = reference(RECIPE, home)
+    row = kept_row('floor', 0, 'nothing', real, RECIPE, home)
+    assert kept_row('floor', 0, 'nothing', real, RECIPE, home) == row
+    faster = changed(RECIPE, world__slow=2.)
+    other = kept_row('floor', 0, 'nothing', reference(faster, home), faster, home)
+    assert other['key']['world'] != row['key']['world'] and other['frechet'] != row['frechet']
+    monkeypatch.setattr(evaluation, 'code_hash', lambda: 'other code')
+    assert kept_row('floor', 0, 'nothing', real, RECIPE, home)['key']['code'] == 'other code'
+
+
+def imported(file):
+    "Modules of the package that a module imports."
+    nodes = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ImportFrom)]
+    names = [node.module for node in nodes if node.level or node.module.startswith('asdvideo.')]
+    return {name.removeprefix('asdvideo.') for name in names}
+
+
+def test_the_hash_of_the_code(tmp_path, monkeypatch):
+    "A comment changes nothing, a number does; and every module that makes or measures videos is in it."
+    for name in evaluation.MAKERS:
+        shutil.copy(PACKAGE/f'{name}.py', tmp_path)
+    hash_of, file = evaluation.code_hash.__wrapped__, tmp_path/'tracker.py'
+    monkeypatch.setattr(evaluation, 'PACKAGE', tmp_path)
+    text, before = file.read_text(), hash_of()
+    file.write_text(f'"Another sentence."\n# and a comment\n{text}')
+    assert hash_of() == before == evaluation.code_hash()
+    file.write_text(f'{text}\nNUMBER = 1\n')
+    assert hash_of() != before
+    free = {'checkpoints', 'devices', 'errors', 'files', 'recipes', 'settings', 'training'}     # they move no number
+    used = {module for name in evaluation.MAKERS for module in imported(tmp_path/f'{name}.py')}
+    assert used - free <= set(evaluation.MAKERS)
+
+
+@pytest.mark.parametrize('name, values, said', [
+    ('dmd', {'dmd__wait': 4}, r'wait=4 of steps=4: expected .* wait for at most 3'),
+    ('asd', {'asd__calibrate': 2}, r'calibrate=2 with steps=4 and wait=1: expected more updates'),
+    ('asd', {'asd__calibrate': 2**31 - 1}, 'expected more updates'),
+])
+def test_a_training_that_never_moves_or_pushes_is_refused(name, values, said, home):
+    with pytest.raises(AsdError, match=said):
+        make_stage(name, changed(RECIPE, **values), home)
+    assert make_stage(name, RECIPE, home).train_step(1)

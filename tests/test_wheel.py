@@ -68,7 +68,9 @@ COMMANDS = {
     'sample': ('sample', '--out', 'film.mp4'),
     'evaluate': ('evaluate', '--videos', '32', '--json', 'result.json'),
     'verify': ('verify', '--room', 'flow'),
-    'toy': ('toy', '--steps', '2', '--start-steps', '2', '--videos', '50', '--marks', '0', '--out', 'toy'),
+    'toy': (
+        'toy', '--steps', '2', '--wait', '0', '--start-steps', '2', '--videos', '50', '--marks', '0', '--out', 'toy',
+    ),
 }
 
 @pytest.mark.parametrize('name', COMMANDS)

@@ -333,9 +333,10 @@ def lab_stage(settings: ToySettings, world: GaussianMixture, start: Denoiser, de
     if target is None:
         return LabDmd(DmdSettings(**common), *given, world, settings.step_list, **shared)
     head = fresh(lambda: head_for(config, settings.step_list.count), seeds, 'head')
+    calibrate = max(1, min(20, (settings.steps - settings.wait) // 4))      # 20 but in the shortest trials
     asd = AsdSettings(
         **common, target=target, ratio=settings.ratio, weight=settings.weight, gamma=settings.gamma,
-        head=LearnerSettings(lr=settings.lr_head, decay=settings.decay),
+        calibrate=calibrate, head=LearnerSettings(lr=settings.lr_head, decay=settings.decay),
     )
     return LabAsd(asd, *given, head, world, settings.step_list, **shared)
 
