@@ -12,7 +12,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from .errors import check_int, check_type, checked, require
+from .errors import AsdError, check_int, check_type, checked, require
 
 # %% auto #0
 __all__ = ['Condition', 'cat_rows', 'split_rows', 'join_conditions', 'CausalLayout', 'Cache', 'Denoiser', 'EvidenceCache',
@@ -73,6 +73,7 @@ def cat_rows(batches: Sequence[Tensor], members: int = 1) -> Tensor:
     batches: each (members * b, ...).
     members: of the ensemble that the batch is for.
     """
+    require(batches, f'batches={batches!r}', 'at least one batch')
     return torch.cat([x.unflatten(0, (members, -1)) for x in batches], 1).flatten(0, 1)
 
 
@@ -92,6 +93,7 @@ def join_conditions(conditions: Sequence[Condition], members: int = 1) -> Condit
     conditions: they must all say the same kinds of things.
     members: of the ensemble that the batch is for.
     """
+    require(conditions, f'conditions={conditions!r}', 'at least one condition')
     names = [f.name for f in fields(Condition) if getattr(conditions[0], f.name) is not None]
     return Condition(**{name: cat_rows([getattr(c, name) for c in conditions], members) for name in names})
 
@@ -237,6 +239,19 @@ class Denoiser(nn.Module):
         """
         raise NotImplementedError
 
+    def forward_features(
+        self, xt: Tensor, sigma: Tensor, condition: Condition, layers: Sequence[int]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """The velocity of a whole video, and what a network thinks on the way. Only networks with blocks have it.
+
+        xt: (b, f, c, h, w) noisy video.
+        sigma: (b, f) noise levels.
+        condition: what the model is told.
+        layers: after which blocks, counted from 1, the tokens are wanted.
+        Returns the velocity (b, f, c, h, w) and the tokens, each (b, f, s, width). Raises AsdError if there are none.
+        """
+        raise AsdError(f'features of a {type(self).__name__}: expected a network with blocks, as VideoTransformer.')
+
     def empty_cache(self) -> Cache:
         "The cache before the first chunk."
         raise NotImplementedError
@@ -262,6 +277,10 @@ class EvidenceCache(Cache):
 
     evidence: Tensor
     frames: int = 0
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> EvidenceCache:
+        "See `Cache.map`."
+        return replace(self, evidence=function(self.evidence))
 
 
 class ClipDenoiser(Denoiser):
@@ -299,13 +318,14 @@ class ClipDenoiser(Denoiser):
         self, xt: Tensor, sigma: Tensor, condition: Condition, cache: Cache | None = None, clean: Tensor | None = None
     ) -> Tensor:
         "The velocity; see `Denoiser.forward`."
-        frames, start = xt.shape[1], 0 if cache is None else cache.frames
+        frames = xt.shape[1]
+        start = 0 if cache is None else check_type('cache', cache, EvidenceCache).frames
         evidence = self.evidence(xt, sigma, condition, start)
         if clean is not None:
             before = self.evidence(clean, torch.zeros_like(sigma), condition, 0)
             evidence, mask = torch.cat([before, evidence], 1), self.layout.forcing_mask(frames)
         elif cache is not None:
-            evidence, mask = torch.cat([self.past(cache), evidence], 1), self.layout.mask(start + frames)
+            evidence, mask = torch.cat([self.past(cache, len(xt)), evidence], 1), self.layout.mask(start + frames)
         else:
             mask = self.layout.mask(frames)
         mask = torch.ones(frames, frames) if mask is None else mask[-frames:]
@@ -313,9 +333,11 @@ class ClipDenoiser(Denoiser):
         x0 = torch.einsum('bfi,ifchw->bfchw', weights, self.clips[:, start:start + frames].double()).to(xt)
         return (xt - x0) / sigma[..., None, None, None].clamp(min=1e-8)
 
-    def past(self, cache: Cache) -> Tensor:
-        "The evidence of the finished frames."
-        return check_type('cache', cache, EvidenceCache).evidence
+    def past(self, cache: Cache, videos: int) -> Tensor:
+        "The evidence of the finished frames, for every video of the batch."
+        evidence = check_type('cache', cache, EvidenceCache).evidence
+        require(len(evidence) in (1, videos), f'a cache of {len(evidence)} videos', f'one of {videos}, like the batch')
+        return evidence.expand(videos, -1, -1)
 
     def empty_cache(self) -> EvidenceCache:
         "The cache before the first chunk."
@@ -324,6 +346,5 @@ class ClipDenoiser(Denoiser):
     def append(self, cache: Cache, x0: Tensor, condition: Condition, sigma: Tensor | None = None) -> EvidenceCache:
         "See `Denoiser.append`."
         sigma = x0.new_zeros(x0.shape[:2]) if sigma is None else sigma
-        new = self.evidence(x0.detach(), sigma, condition, cache.frames)
-        old = self.past(cache).expand(len(x0), -1, -1)
-        return EvidenceCache(torch.cat([old, new], 1), cache.frames + x0.shape[1])
+        new = self.evidence(x0.detach(), sigma, condition, check_type('cache', cache, EvidenceCache).frames)
+        return EvidenceCache(torch.cat([self.past(cache, len(x0)), new], 1), cache.frames + x0.shape[1])

@@ -136,6 +136,7 @@ def step_logit(
     return head(backbone.forward_features(xt, sigma, condition, head.config.layers)[1])[:, n - 1]
 
 # %% ../nbs/23_discriminator.ipynb #f1c494a4
+@checked()
 def slope_exact(score: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Squared norm of the gradient of a score at each input, by a second backward pass.
 

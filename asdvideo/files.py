@@ -80,11 +80,22 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
             os.fsync(file.fileno())
         part.chmod(0o644)
         os.replace(part, path)
+        _sync_folder(path.parent)
     except OSError as error:
         raise AsdError(f'{path}: could not be written ({error}). {REMEDY}') from error
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    "Have the new name of a file written to the disk, too; where folders cannot be opened, there is nothing to do."
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 @checked()

@@ -79,6 +79,8 @@ class WithHistory(Denoiser):
         self, xt: Tensor, sigma: Tensor, condition: Condition, cache: Cache | None = None, clean: Tensor | None = None
     ) -> Tensor:
         "See `Denoiser.forward`."
+        plain = cache is None and clean is None
+        require(plain, 'a cache or another clean video for WithHistory', 'neither', 'It has its own history.')
         return self.model(xt, sigma, condition, clean=self.clean)
 
 # %% ../nbs/20_initialisation.ipynb #a4597097
@@ -123,6 +125,7 @@ class PathSettings(Settings):
         require(self.count % self.shard == 0, f'count={self.count}', f'a multiple of shard={self.shard}')
 
 
+@checked()
 def record_paths(
     teacher: Denoiser,
     world: World,

@@ -306,6 +306,8 @@ class VideoTransformer(Denoiser):
         Returns the last tokens (b, f, s, width), the vector per frame (b, f, width), and the tokens that were kept.
         """
         self.check(xt, sigma, condition)
+        if cache is not None:
+            check_type('cache', cache, KVCache)
         frames, mask = xt.shape[1], None
         x, e, modulation, rotary = self.inputs(xt, sigma, condition, cache.frames if cache else 0)
         if clean is not None:
@@ -362,6 +364,7 @@ class VideoTransformer(Denoiser):
     @torch.no_grad()
     def append(self, cache: KVCache, x0: Tensor, condition: Condition, sigma: Tensor | None = None) -> KVCache:
         "The context pass; see `Denoiser.append`. The last block only makes its keys and values."
+        check_type('cache', cache, KVCache)
         check_type('video', x0, Tensor)
         sigma = torch.zeros(x0.shape[:2], device=x0.device) if sigma is None else sigma
         self.check(x0, sigma, condition)

@@ -578,6 +578,7 @@ def bad_commands(s: Shelf) -> list[list[str]]:
     found += [[name, '--device', word] for name in ('sample', 'evaluate', 'train judge', 'train asd', 'reproduce',
         'bench') for word in devices_]
     found = [[*words[0].split(), *words[1:]] for words in found]
+    found = [[*words, '--folder', f'{f}/trial'] if words[0] == 'train' else words for words in found]
     names = ('no such', 'asd', 'teacher-1', 'dmd-', 'dmd-x', 'dmd-٣', 'dmd--1', '../dmd', '')
     found += [['train', 'dmd', '--folder', f'{f}/trial', '--name', name] for name in names if name]
     found += [['train', kind, '--folder', f'{f}/trial'] for kind in ('ar', 'paths', 'init', 'dmd',

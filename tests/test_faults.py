@@ -7,6 +7,7 @@ import json
 import os
 import resource
 import signal
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from asdvideo.checkpoints import build_network, describe_network, load_network, 
 from asdvideo.denoiser import CausalLayout
 from asdvideo.digits import DigitsSettings, SteeredDigits
 from asdvideo.errors import AsdError
-from asdvideo.files import content_hash, listing, load_tensors, locked, save_tensors, writable
+from asdvideo.files import content_hash, listing, load_tensors, locked, save_json, save_tensors, writable
 from asdvideo.initialisation import Paths, PathSettings, record_paths
 from asdvideo.recipes import fresh_network, tiny
 from asdvideo.schedule import StepList
@@ -309,3 +310,16 @@ def test_faults_of_torch_keep_their_traceback():
     one.net.model.blocks[0].up = torch.nn.Linear(3, 3)
     with pytest.raises(RuntimeError, match='mat1 and mat2'):
         one.train_step(0)
+
+
+def test_the_name_of_a_new_file_is_written_to_the_disk(tmp_path, monkeypatch):
+    "After a loss of power a file is there under its name: file and folder are both synchronised."
+    kinds, sync = [], os.fsync
+
+    def noted(handle: int) -> None:
+        kinds.append(stat.S_ISDIR(os.fstat(handle).st_mode))
+        sync(handle)
+
+    monkeypatch.setattr(os, 'fsync', noted)
+    save_json(tmp_path/'a.json', {})
+    assert kinds == [False, True]
