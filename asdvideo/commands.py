@@ -93,7 +93,7 @@ def show(result: Any, text: str, path: str | None) -> None:
     if path not in (None, '-'):
         print(f'Wrote {save_json(path, result)}.')
 
-# %% ../nbs/49a_commands.ipynb #e3c8e0c9
+# %% ../nbs/49a_commands.ipynb #e9845903
 WISHES = ('7,right', '3,left', '0,up', '5,down', '2,right+up', '8,left+down')
 
 
@@ -254,6 +254,8 @@ class Export(Command):
         from asdvideo.export import export_onnx, export_page
 
         sampler = load(self.weights, 'cpu')
+        found, remedy = f'{sampler.name}, trained on your own clips', 'Write its videos with asdvideo sample.'
+        require(not sampler.own, found, 'a student of the steered digits', remedy)
         if self.kind == 'onnx':
             print(f'Wrote {export_onnx(sampler.endless, self.outputs()[0])}.')
         else:
@@ -549,13 +551,14 @@ class Verify(Command):
         show([asdict(row) for row in rows], table(rows), self.json)
         return 0 if all(row.ok for row in rows) else 1
 
-# %% ../nbs/49a_commands.ipynb #8bf4ec14
+# %% ../nbs/49a_commands.ipynb #5bcf8cd6
 @dataclass(frozen=True)
 class Plan(Command):
     "Compute the memory that a distillation of Wan2.1 needs on each GPU."
 
     model: str = setting('wan-1.3b', 'student and fake score', choices=('wan-1.3b', 'wan-14b'))
     teacher: str | None = setting(None, 'wan-1.3b or wan-14b; None: like the student')
+    kind: str = setting('asd', 'the stage; ode: the start of the student, on paths', choices=('dmd', 'asd', 'ode'))
     gpus: int = setting(8, 'that share the weights', low=1, high=65_536)
     memory: float = setting(80., 'of each GPU, in GB', low=.1, high=100_000)
     frames: int = setting(21, 'latent frames of a video', low=1, high=100_000)
@@ -575,7 +578,7 @@ class Plan(Command):
         from asdvideo.wan.memory import PlanSettings, describe_plan, plan
         from asdvideo.wan.training import WanSettings
 
-        facts: dict[str, Any] = {'model': self.model, 'real': self.teacher or self.model}
+        facts: dict[str, Any] = {'model': self.model, 'real': self.teacher or self.model, 'kind': self.kind}
         facts |= {'gpus': self.gpus, 'memory': self.memory}
         shape = {name: getattr(self, name) for name in ('frames', 'chunk', 'rows', 'cols', 'checkpointing')}
         result = plan(PlanSettings(**facts), WanSettings(**shape, lora=self.rank))
@@ -595,7 +598,7 @@ class Embed(Command):
     def outputs(self) -> list[str]:
         "See `Command.outputs`."
         load_text(self.prompts, 'Write one prompt on each line.')
-        return [str(Path(self.out)/'texts.safetensors')]
+        return [str(Path(self.out)/'00000.safetensors')]
 
     def run(self) -> int:
         "See `Command.run`."

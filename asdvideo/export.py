@@ -28,8 +28,8 @@ from .stream import STEPS_ON_OFFER
 from .transformer import VideoTransformer
 
 # %% auto #0
-__all__ = ['RUNTIME', 'ChunkPass', 'play_passes', 'check_exportable', 'export_onnx', 'runner', 'page_facts', 'fetch_runtime',
-           'export_page']
+__all__ = ['RUNTIME', 'RUNTIME_VERSION', 'ChunkPass', 'play_passes', 'check_exportable', 'export_onnx', 'runner', 'page_facts',
+           'fetch_runtime', 'export_page']
 
 # %% ../nbs/47_export.ipynb #663390d2
 class ChunkPass(nn.Module):
@@ -118,13 +118,17 @@ def play_passes(
         video.append(x0)
     return torch.cat(video, 1)
 
-# %% ../nbs/47_export.ipynb #53c694ba
+# %% ../nbs/47_export.ipynb #8be2e2f9
 def check_exportable(net: nn.Module) -> None:
-    """Raise AsdError unless a network can be exported: a small causal student with a window of whole chunks.
+    """Raise AsdError unless a network can be exported: a causal student of the digits with a window of whole chunks.
 
     net: the network.
     """
     require(isinstance(net, VideoTransformer), f'network of type {type(net).__name__}', 'a VideoTransformer')
+    kinds, grey = (10, len(DIRECTIONS)), net.config.channels == 1
+    digits = grey and tuple(net.config.labels) == kinds
+    found = f'labels {tuple(net.config.labels)}, {net.config.channels} channels'
+    require(digits, found, f'a student of the steered digits, with labels {kinds} and 1 channel')
     layout = net.layout
     whole = layout.causal and layout.first in (None, layout.chunk) and layout.window is not None
     whole = whole and layout.window % layout.chunk == 0 and layout.sink % layout.chunk == 0
@@ -175,8 +179,9 @@ def runner(path: str | Path) -> Callable[..., list[Tensor]]:
 
     return run
 
-# %% ../nbs/47_export.ipynb #2bffeff6
+# %% ../nbs/47_export.ipynb #39ec0df6
 RUNTIME = ('ort.wasm.bundle.min.mjs', 'ort-wasm-simd-threaded.wasm')
+RUNTIME_VERSION = '1.30.0'
 
 
 def page_facts(net: VideoTransformer, step_list: StepList, name: str) -> dict:
@@ -201,15 +206,18 @@ def fetch_runtime(folder: Path) -> None:
     """Put onnxruntime-web into a folder.
 
     folder: of the page.
-    Raises AsdError if npm is missing or fails.
+    Raises AsdError if npm is missing or fails, or brings something else.
     """
     require(shutil.which('npm'), 'no npm', 'npm, to fetch onnxruntime-web', 'Install Node.js.')
     with tempfile.TemporaryDirectory() as place:
-        words = ['npm', 'install', '--silent', '--no-save', '--ignore-scripts', 'onnxruntime-web']
-        done = subprocess.run(words, cwd=place, capture_output=True, text=True)
-        require(done.returncode == 0, f'npm: {done.stderr[-300:]}', 'onnxruntime-web from npm')
-        for name in RUNTIME:
-            shutil.copy(Path(place)/'node_modules'/'onnxruntime-web'/'dist'/name, folder/name)
+        words = ['npm', 'install', '--silent', '--no-save', '--ignore-scripts', f'onnxruntime-web@{RUNTIME_VERSION}']
+        try:
+            done = subprocess.run(words, cwd=place, capture_output=True, text=True, timeout=600)
+            require(done.returncode == 0, f'npm: {done.stderr[-300:]}', 'onnxruntime-web from npm')
+            for name in RUNTIME:
+                shutil.copy(Path(place)/'node_modules'/'onnxruntime-web'/'dist'/name, folder/name)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise AsdError(f'onnxruntime-web could not be fetched ({error}). Try again later.') from error
 
 
 @checked()

@@ -229,7 +229,7 @@ def quiet(handler: RequestHandler) -> None:
     handler: that has answered it.
     """
 
-# %% ../nbs/46_live.ipynb #730d5196
+# %% ../nbs/46_live.ipynb #e0867381
 @checked()
 def play(
     weights: Sequence[str | Path] = ('dmd', 'asd'),
@@ -243,10 +243,14 @@ def play(
     port: where to begin to look for a free one.
     browser: open the page.
     announce: called with a line that names the address.
+    Raises AsdError if a network is no student of the digits, or the port is wrong.
     """
     check_int('port', port, 1, 65_535)
     require(1 <= len(weights) <= 2, f'{len(weights)} students', 'one or two')
     samplers = [load(name) for name in weights]
+    own = [sampler.name for sampler in samplers if sampler.own]
+    remedy = 'Write its videos with asdvideo sample.'
+    require(not own, f'{", ".join(own)}, trained on your own clips', 'students of the steered digits', remedy)
     students: Students = {sampler.name: (sampler.endless, sampler.step_list) for sampler in samplers}
     require(len(students) == len(samplers), f'weights={", ".join(map(str, weights))}', 'students of different names')
     frames = {(c.channels, c.size, c.size) for c in (sampler.net.config for sampler in samplers)}

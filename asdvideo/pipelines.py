@@ -40,7 +40,7 @@ __all__ = ['OUTPUTS', 'StepCallback', 'CARD', 'VideoOutput', 'seeds_of', 'texts_
            'SavedTransformer', 'CausalVideoPipeline', 'unit_range', 'ChunkDecoder', 'CausalWanPipeline',
            'tiny_wan_pipeline', 'write_card']
 
-# %% ../nbs/53_pipelines.ipynb #0e2a3849
+# %% ../nbs/53_pipelines.ipynb #836f03e0
 OUTPUTS = ('pt', 'np', 'pil')
 StepCallback = Callable[[DiffusionPipeline, int, float, dict[str, Tensor]], Any]
 
@@ -119,7 +119,9 @@ class PipelineStream(VideoStream):
     model: the causal denoiser.
     frame: shape of a frame, (c, h, w).
     schedule: the noise levels of the coming chunks.
-    callback_on_step_end: called as callback(pipeline, step, timestep, {"latents": ...}), timesteps from 0 to 1000.
+    callback_on_step_end: called after every step as callback(pipeline, step, timestep, {"latents": x0}), timesteps from
+        0 to 1000. `x0` (b, k, c, h, w) is the clean chunk as it is guessed at this step. As in diffusers, the callback
+        may return a dict; its "latents" replace the guess, and the next step starts from them.
     how: the other arguments of `VideoStream`.
     """
 
@@ -145,8 +147,21 @@ class PipelineStream(VideoStream):
         "Tell the progress bar and the callback about a jump; see `VideoStream`."
         self.bar.update()
         if self.callback_on_step_end is not None:
-            self.callback_on_step_end(self.pipeline, self.jumps, 1000 * level, {'latents': x0})
+            told = self.callback_on_step_end(self.pipeline, self.jumps, 1000 * level, {'latents': x0})
+            if isinstance(told, dict) and 'latents' in told:
+                self.replace(x0, told['latents'])
         self.jumps += 1
+
+    @staticmethod
+    def replace(x0: Tensor, latents: Tensor) -> None:
+        """Put what a callback has returned in the place of the guess.
+
+        x0: the clean chunk as it is guessed; it is overwritten.
+        latents: the other chunk. Raises AsdError unless it is a tensor of the same shape.
+        """
+        shape = tuple(latents.shape) if isinstance(latents, Tensor) else type(latents).__name__
+        require(shape == tuple(x0.shape), f'latents {shape} from the callback', f'a tensor of shape {tuple(x0.shape)}')
+        x0.copy_(latents)
 
     def ask(self, prompt: str | Sequence[str] | None = None, steps: str | int | None = None) -> None:
         """Change what the coming chunks show, or how many steps they take.
@@ -295,7 +310,7 @@ def unit_range(video: Tensor) -> Tensor:
     """
     return video.clamp(-1, 1)
 
-# %% ../nbs/53_pipelines.ipynb #ec185da7
+# %% ../nbs/53_pipelines.ipynb #d385ec60
 class ChunkDecoder:
     """Decode latents chunk by chunk; together it is the same as decoding them at once.
 
@@ -467,7 +482,11 @@ class CausalWanPipeline(ChunkPipeline):
     def __call__(
         self, prompt: str | Sequence[str] | None = None, output_type: str = 'np', **how: Any
     ) -> VideoOutput:
-        """Videos for prompts.
+        """Videos for prompts. The result is always a `VideoOutput`.
+
+        Arguments of diffusers that are left out: `num_inference_steps` (it is `steps`), `guidance_scale` and
+        `negative_prompt` (guidance is distilled into the student), `latents`, `return_dict`, `num_videos_per_prompt`
+        (give the prompt several times), and `callback_on_step_end_tensor_inputs` (the callback gets the latents).
 
         prompt: see `stream`.
         output_type: "pt", "np" or "pil".

@@ -44,7 +44,7 @@ def png(frame: np.ndarray, zoom: int = 1) -> bytes:
     return file.getvalue()
 
 
-# %% ../nbs/45_player.ipynb #a7352a91
+# %% ../nbs/45_player.ipynb #4197aec3
 class Player:
     """Widgets around a stream of steered digits. Show `player.view` in a notebook; needs ipywidgets.
 
@@ -84,7 +84,9 @@ class Player:
         self.digit = w.Dropdown(options=[('any', -1), *((str(i), i) for i in range(10))], description='digit')
         self.steps = w.SelectionSlider(options=STEPS_ON_OFFER, description='steps')
         self.facts = w.HTML()
-        arrows = [self.button(text, way) for text, way in zip('←↑↓→', ('left', 'up', 'down', 'right'))]
+        ways = {'←': 'left', '↑': 'up', '↓': 'down', '→': 'right', 'free': 'free'}
+        arrows = [self.button(text, way) for text, way in ways.items()]
+        star = w.HTML('A star acts on the first chunk only: press <b>new video</b>.')
         self.playing = w.ToggleButton(description='play', icon='play')
         again, save = w.Button(description='new video'), w.Button(description='save film')
         self.playing.observe(self.switch, 'value')
@@ -92,7 +94,7 @@ class Player:
         save.on_click(self.keep)
         self.view = w.HBox([
             self.picture,
-            w.VBox([w.HBox(arrows), self.digit, self.steps, w.HBox([self.playing, again, save]), self.facts]),
+            w.VBox([w.HBox(arrows), self.digit, self.steps, star, w.HBox([self.playing, again, save]), self.facts]),
         ])
 
     def button(self, text: str, direction: str) -> Any:
@@ -106,7 +108,7 @@ class Player:
         def turn(_: Any) -> None:
             self.direction = direction
 
-        button = w.Button(description=text, layout=w.Layout(width='3em'))
+        button = w.Button(description=text, layout=w.Layout(width='4em'))
         button.on_click(turn)
         return button
 
@@ -135,11 +137,11 @@ class Player:
                 await asyncio.sleep(1 / self.speed)
 
     def switch(self, change: dict) -> None:
-        """Begin or stop to play.
+        """Begin or stop to play. A loop that has not yet seen that it was stopped goes on; there is never a second one.
 
         change: from the widget; its "new" says whether to play.
         """
-        if change['new']:
+        if change['new'] and (self.task is None or self.task.done()):
             self.task = asyncio.ensure_future(self.run())
 
     def again(self, _: Any = None) -> None:

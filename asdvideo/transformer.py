@@ -21,8 +21,8 @@ from .errors import check_like, check_shape, check_type, checked, require
 from .flow import velocity_from_x0
 from .settings import Settings, setting
 
-# %% ../nbs/14_transformer.ipynb #f39fca13
-@lru_cache(maxsize=256)
+# %% ../nbs/14_transformer.ipynb #f2229dd1
+@lru_cache(maxsize=16)
 @torch.inference_mode(False)
 def rotary_table(
     start: int, frames: int, rows: int, cols: int, pairs: int, device: str = 'cpu'

@@ -3,6 +3,7 @@ import copy
 
 import pytest
 import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
 
 from asdvideo.cache import RingCache
 from asdvideo.causal import by_chunks
@@ -249,6 +250,32 @@ def test_an_endless_stream_needs_a_window_and_holds_no_more_than_it(pipe):
     whole = endless('a corgi', 'pt', steps='1', num_frames=57, height=32, width=32, generator=seeded()).frames
     assert torch.equal(torch.cat(chunks, 1) / 2 + .5, whole)
     assert {k.shape[2] for k, _ in video.cache.past(0)} == {3 * 4}
+
+
+def test_a_callback_may_replace_the_latents(pipe):
+    "As in diffusers: the latents in the dict that it returns are those of the next step."
+    how = {'num_frames': 21, 'height': 32, 'width': 32}
+    seen = []
+
+    def middle(pipeline, step, timestep, tensors):
+        seen.append(tensors['latents'])
+        return {'latents': torch.zeros_like(tensors['latents'])}
+
+    chunks = list(pipe.stream('a corgi', '2', generator=seeded(), callback_on_step_end=middle, **how))
+    decode = ChunkDecoder(pipe.vae)
+    assert len(seen) == 4
+    for chunk in chunks:
+        assert chunk.equal(decode(torch.zeros(1, 3, 4, 4, 4)))
+    with pytest.raises(AsdError, match='latents'):
+        next(pipe.stream('a corgi', '1', callback_on_step_end=lambda *_: {'latents': torch.zeros(1)}, **how))
+
+
+@pytest.mark.parametrize('shift', [1.5, 3., 8.])
+def test_the_levels_are_those_of_the_scheduler(pipe, shift):
+    "None of these is the 5 that is taken where a scheduler has no shift."
+    parts = {name: getattr(pipe, name) for name in ('tokenizer', 'text_encoder', 'vae', 'transformer')}
+    shifted = CausalWanPipeline(**parts, scheduler=FlowMatchEulerDiscreteScheduler(shift=shift))
+    assert shifted.step_list == StepList(4, shift)
 
 
 def test_an_interrupted_stream_ends(pipe):

@@ -10,6 +10,18 @@ await page.waitForFunction(() => /pass/.test(document.querySelector('#students f
 await page.fill('#speed', '60');
 await page.locator('#speed').blur();
 const facts = { first: await shown() };
+// Frames that are really shown in a second, at one step for each chunk and with the clock set to sixty.
+facts.rate = await page.evaluate(async () => {
+  const pen = CanvasRenderingContext2D.prototype, put = pen.putImageData, seconds = 3;
+  let frames = 0;
+  pen.putImageData = function (...words) {
+    frames += 1;
+    return put.apply(this, words);
+  };
+  await new Promise(resolve => setTimeout(resolve, 1000 * seconds));
+  pen.putImageData = put;
+  return frames / seconds;
+});
 await page.keyboard.press('ArrowLeft');
 await wait(2);
 facts.later = await shown();
