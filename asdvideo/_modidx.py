@@ -761,7 +761,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                'asdvideo.long.drift': ('long.html#drift', 'asdvideo/long.py'),
                                'asdvideo.long.drift_record': ('long.html#drift_record', 'asdvideo/long.py'),
                                'asdvideo.long.measure_long': ('long.html#measure_long', 'asdvideo/long.py'),
-                               'asdvideo.long.survival': ('long.html#survival', 'asdvideo/long.py'),
                                'asdvideo.long.write_long': ('long.html#write_long', 'asdvideo/long.py')},
             'asdvideo.measures': { 'asdvideo.measures.Look': ('measures.html#look', 'asdvideo/measures.py'),
                                    'asdvideo.measures.Measured': ('measures.html#measured', 'asdvideo/measures.py'),

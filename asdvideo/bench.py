@@ -141,7 +141,7 @@ def ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
     """
     return [a / b for a, b in zip(above, below)]
 
-# %% ../nbs/47a_bench.ipynb #0cc6827b
+# %% ../nbs/47a_bench.ipynb #27a0735b
 SAMPLED = ('1', '1*', '2', '2*', '4')
 PARTS = ('sampling', 'stream', 'cache', 'wan', 'attention', 'training', 'worlds', 'changes')
 WANS: dict[str, tuple[dict[str, int], int]] = {
@@ -321,7 +321,8 @@ class Bench:
     def training(self) -> Iterator[Figure]:
         "(e) clips per second, share of the peak of matrix products, ASD against DMD."
         rounds, stages = self.settings.slow_rounds, self.stages()
-        first, work = 3, {}         # `race` does not count its first round, which is step 2
+        first = 3                   # `race` does not count its first round, which is step 2
+        work: dict[str, list[int]] = {}
         for name, stage in stages.items():
             work[name] = [flops(partial(stage.train_step, step)) for step in range(first, first + rounds)]
         memory = {name: peak_bytes(partial(stage.train_step, 1), self.device) for name, stage in stages.items()}

@@ -266,7 +266,7 @@ class Denoiser(nn.Module):
         """
         raise NotImplementedError
 
-# %% ../nbs/12_denoiser.ipynb #6c3bbc66
+# %% ../nbs/12_denoiser.ipynb #5f3b7949
 @dataclass(frozen=True)
 class EvidenceCache(Cache):
     """What a `ClipDenoiser` remembers.
@@ -334,7 +334,11 @@ class ClipDenoiser(Denoiser):
         return (xt - x0) / sigma[..., None, None, None].clamp(min=1e-8)
 
     def past(self, cache: Cache, videos: int) -> Tensor:
-        "The evidence of the finished frames, for every video of the batch."
+        """The evidence of the finished frames, for every video of the batch.
+
+        cache: of one video, or of as many as the batch has.
+        videos: of the batch.
+        """
         evidence = check_type('cache', cache, EvidenceCache).evidence
         require(len(evidence) in (1, videos), f'a cache of {len(evidence)} videos', f'one of {videos}, like the batch')
         return evidence.expand(videos, -1, -1)

@@ -51,7 +51,7 @@ __all__ = ['MIXTURE', 'REAL', 'COMPARED', 'MAKERS', 'TEACHER_COUNTS', 'reference
            'real_clips', 'plain', 'kept_row', 'code_hash', 'teacher_reference', 'gate', 'check_gate', 'evaluate_all',
            'drift', 'steps_of', 'reproduce', 'paired_clips', 'evaluate_marks', 'draw_marks']
 
-# %% ../nbs/42a_evaluation.ipynb #f8d2eca4
+# %% ../nbs/42a_evaluation.ipynb #9ceb2d18
 def reference(recipe: Recipe, home: Home, part: str = 'test') -> Reference | ClipReference:
     """Real clips to compare with.
 
@@ -260,9 +260,11 @@ def _is_text(node: ast.stmt) -> bool:
 
 def _key(name: str, real: Reference | ClipReference, recipe: Recipe, home: Home) -> dict:
     "What a row depends on: the code, weights, real clips and their number, how videos are made."
-    origin: dict[str, Any] = {'judge': _hash('judge', home), 'world': recipe.world.record()}
+    origin: dict[str, Any] = {}
     if isinstance(real, ClipReference):
-        origin = {'clips of': real.digest}
+        origin['clips of'] = real.digest
+    else:
+        origin |= {'judge': _hash('judge', home), 'world': recipe.world.record()}
     if name != REAL:
         origin[name] = _hash(name, home)
     made = {'clips': recipe.clips, 'step_list': recipe.step_list.record(), 'guidance': recipe.guidance}

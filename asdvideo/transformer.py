@@ -211,7 +211,7 @@ class NetworkConfig(Settings):
         given = f'width={self.width}, depth={self.depth}: {weights:,} weights'
         require(weights < 4e9, given, 'less than 4 billion weights', 'Make the network smaller.')
 
-# %% ../nbs/14_transformer.ipynb #b69979f4
+# %% ../nbs/14_transformer.ipynb #44f37a0c
 class VideoTransformer(Denoiser):
     """A small video diffusion transformer, bidirectional or block-causal with the same weights.
 
@@ -307,7 +307,7 @@ class VideoTransformer(Denoiser):
         """
         self.check(xt, sigma, condition)
         if cache is not None:
-            check_type('cache', cache, KVCache)
+            check_type('cache', cache, Cache)
         frames, mask = xt.shape[1], None
         x, e, modulation, rotary = self.inputs(xt, sigma, condition, cache.frames if cache else 0)
         if clean is not None:

@@ -27,7 +27,6 @@ from asdvideo.commands import Embed, Export, Plan
 from asdvideo.denoiser import CausalLayout
 from asdvideo.digits import DigitsSettings, SteeredDigits, ask
 from asdvideo.errors import AsdError
-from asdvideo.judge import NOTHING
 from asdvideo.measures import Reference, load_judge
 from asdvideo.player import Player
 from asdvideo.randomness import Draws, seed_of, stream
@@ -404,14 +403,6 @@ def test_long_videos_are_measured_in_stretches():
     assert dark.curves['ink'][1:] == [0, 0] and dark.curves['survival'][1:] == [0, 0]
     assert dark.slope('distance') > found.slope('distance')
     assert dark.curves['coverage'][0] > .1 and max(dark.curves['coverage'][1:]) < .05
-    other = long.drift(reference, torch.cat([video[:, :12], video.roll(1, 0)[:, 12:]], 1), 12)
-    assert found.curves['survival'][2] > other.curves['survival'][2]
-
-
-def test_the_digit_that_survives_is_the_same_one():
-    none = NOTHING
-    digit = torch.tensor([[[3, 3, 5], [3, none, 3], [5, 5, 5]], [[none, none, 1], [1, 1, 1], [none] * 3]])
-    assert long.survival(digit) == [.5, .5, 0]
 
 
 def test_a_long_video_is_a_stream():
