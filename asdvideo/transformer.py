@@ -211,7 +211,7 @@ class NetworkConfig(Settings):
         given = f'width={self.width}, depth={self.depth}: {weights:,} weights'
         require(weights < 4e9, given, 'less than 4 billion weights', 'Make the network smaller.')
 
-# %% ../nbs/14_transformer.ipynb #44f37a0c
+# %% ../nbs/14_transformer.ipynb #24e8337d
 class VideoTransformer(Denoiser):
     """A small video diffusion transformer, bidirectional or block-causal with the same weights.
 
@@ -364,7 +364,7 @@ class VideoTransformer(Denoiser):
     @torch.no_grad()
     def append(self, cache: KVCache, x0: Tensor, condition: Condition, sigma: Tensor | None = None) -> KVCache:
         "The context pass; see `Denoiser.append`. The last block only makes its keys and values."
-        check_type('cache', cache, KVCache)
+        check_type('cache', cache, Cache)
         check_type('video', x0, Tensor)
         sigma = torch.zeros(x0.shape[:2], device=x0.device) if sigma is None else sigma
         self.check(x0, sigma, condition)
