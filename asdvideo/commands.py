@@ -409,7 +409,7 @@ class Reproduce(Command):
         print(f'Wrote {path}.')
         return 0
 
-# %% ../nbs/49a_commands.ipynb #5c116b71
+# %% ../nbs/49a_commands.ipynb #ef321742
 @dataclass(frozen=True)
 class Evaluate(Command):
     "Measure a network on the steered digits, or on your own clips."
@@ -508,6 +508,7 @@ class Campaign(Command):
         show(result, describe(result), self.json)
         if self.films is not None:
             save_tensors(self.films, films(self.folder), result['provenance'])
+            print(f'Wrote {self.films}.', file=sys.stderr)
         print(*failed, sep='\n', end='\n' if failed else '', file=sys.stderr)
         return 1 if failed else 0
 

@@ -211,7 +211,7 @@ class NetworkConfig(Settings):
         given = f'width={self.width}, depth={self.depth}: {weights:,} weights'
         require(weights < 4e9, given, 'less than 4 billion weights', 'Make the network smaller.')
 
-# %% ../nbs/14_transformer.ipynb #24e8337d
+# %% ../nbs/14_transformer.ipynb #0ffc5013
 class VideoTransformer(Denoiser):
     """A small video diffusion transformer, bidirectional or block-causal with the same weights.
 
@@ -346,14 +346,7 @@ class VideoTransformer(Denoiser):
     def forward_features(
         self, xt: Tensor, sigma: Tensor, condition: Condition, layers: Sequence[int]
     ) -> tuple[Tensor, list[Tensor]]:
-        """The velocity of a whole video, and what the network thinks on the way.
-
-        xt: (b, f, c, h, w) noisy video.
-        sigma: (b, f) noise levels.
-        condition: what the model is told.
-        layers: after which blocks, counted from 1, the tokens are wanted.
-        Returns the velocity (b, f, c, h, w) and the tokens, each (b, f, s, width).
-        """
+        "The velocity, and what the network thinks on the way; see `Denoiser.forward_features`."
         x, e, kept = self.trunk(xt, sigma, condition, layers=layers)
         return self.velocity(x, e, xt, sigma), kept
 

@@ -259,7 +259,7 @@ class WanCache(KVCache):
         assert isinstance(within, KVCache)
         return WanCache(within)
 
-# %% ../../nbs/50_wan.ipynb #b3e6d8da
+# %% ../../nbs/50_wan.ipynb #d53c26d9
 class CausalWan(Denoiser):
     """diffusers' Wan as a denoiser, bidirectional or block-causal with the same weights. Frames are latent frames.
 
@@ -423,14 +423,7 @@ class CausalWan(Denoiser):
     def forward_features(
         self, xt: Tensor, sigma: Tensor, condition: Condition, layers: Sequence[int]
     ) -> tuple[Tensor, list[Tensor]]:
-        """The velocity of a whole video, and what the network thinks on the way.
-
-        xt: (b, f, c, h, w) noisy video.
-        sigma: (b, f) noise levels.
-        condition: what the model is told.
-        layers: after which blocks, counted from 1, the tokens are wanted.
-        Returns the velocity (b, f, c, h, w) and the tokens, each (b, f, s, width).
-        """
+        "The velocity, and what the network thinks on the way; see `Denoiser.forward_features`."
         x, vector, kept = self.trunk(xt, sigma, condition, layers=layers)
         return self.velocity(x, vector, xt), kept
 
