@@ -66,14 +66,14 @@ class Condition:
         "The condition that also says how many steps the student took."
         return replace(self, steps=torch.full((batch,), steps, device=device))
 
-# %% ../nbs/12_denoiser.ipynb #5f08f3b3
+# %% ../nbs/12_denoiser.ipynb #f48277ed
 def cat_rows(batches: Sequence[Tensor], members: int = 1) -> Tensor:
     """Several batches as one, one below the other; for an ensemble, below each other within the part of each member.
 
     batches: each (members * b, ...).
     members: of the ensemble that the batch is for.
     """
-    require(batches, f'batches={batches!r}', 'at least one batch')
+    require(batches, 'no batches', 'at least one batch')
     return torch.cat([x.unflatten(0, (members, -1)) for x in batches], 1).flatten(0, 1)
 
 
@@ -93,7 +93,7 @@ def join_conditions(conditions: Sequence[Condition], members: int = 1) -> Condit
     conditions: they must all say the same kinds of things.
     members: of the ensemble that the batch is for.
     """
-    require(conditions, f'conditions={conditions!r}', 'at least one condition')
+    require(conditions, 'no conditions', 'at least one condition')
     names = [f.name for f in fields(Condition) if getattr(conditions[0], f.name) is not None]
     return Condition(**{name: cat_rows([getattr(c, name) for c in conditions], members) for name in names})
 
