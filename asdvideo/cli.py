@@ -229,7 +229,7 @@ def execute(name: str, words: Sequence[str]) -> int:
     from asdvideo.commands import KINDS
     from asdvideo.errors import AsdError
     from asdvideo.files import writable
-    from asdvideo.training import Stopped
+    from asdvideo.stopping import Stopped
 
     try:
         command = parse(KINDS[name], words, f'asdvideo {name}')

@@ -19,11 +19,13 @@ from .devices import autocast
 from .errors import check_shape, checked, require
 from .files import listing, load_tensors, locked, save_tensors
 from .flow import euler, sigma_grid, x0_from_velocity
+from .learner import LearnerSettings
 from .randomness import Draws, stream
 from .schedule import StepList, check_levels
 from .settings import Settings, setting
+from .stopping import stop_signals, stopped
 from .teacher import Guided
-from .training import LearnerSettings, Logs, Stage, StageSettings, stop_signals, stopped
+from .training import Logs, Stage, StageSettings
 from .world import World
 
 # %% auto #0

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from .digits import SteeredDigits
 from .errors import check_shape, checked
+from .learner import LearnerSettings
 from .randomness import Draws
 from .settings import Settings, setting
-from .training import LearnerSettings, Logs, Stage, StageSettings
+from .training import Logs, Stage, StageSettings
 
 # %% auto #0
 __all__ = ['NOTHING', 'JudgeConfig', 'Seen', 'Judge', 'bend', 'frames_to_judge', 'JudgeSettings', 'JudgeStage', 'observe']

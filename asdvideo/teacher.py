@@ -15,9 +15,10 @@ from .denoiser import Cache, Condition, Denoiser, join_conditions
 from .devices import autocast
 from .errors import check_number, checked
 from .flow import add_noise, draw_sigma
+from .learner import LearnerSettings
 from .randomness import Draws
 from .settings import setting
-from .training import LearnerSettings, Logs, Stage, StageSettings
+from .training import Logs, Stage, StageSettings
 from .world import World
 
 # %% ../nbs/15_teacher.ipynb #49d5795d
