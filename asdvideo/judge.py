@@ -147,6 +147,7 @@ class JudgeStage(Stage):
     settings: see `JudgeSettings`.
     net: a fresh judge.
     world: where the clips come from; its digits must be those of no other training.
+    shared: `runtime` (device and precision) and `group` (processes that share the work), see `Stage`.
     """
 
     name = address = 'judge'

@@ -64,7 +64,7 @@ def is_record(record: Any, steps: int) -> bool:
     lists = all(isinstance(part, list) and all(isinstance(entry, dict) for entry in part) for part in logs)
     return lists and isinstance(record.get('seconds'), (int, float)) and 0 <= record['done'] <= steps
 
-# %% ../nbs/64b_stopping.ipynb #a5642b9e
+# %% ../nbs/64b_stopping.ipynb #f9b43c0b
 @contextlib.contextmanager
 def stop_signals() -> Iterator[list[str]]:
     "Turn the first SIGINT or SIGTERM into an entry of the list that is yielded; the second one acts as usual."
@@ -72,7 +72,7 @@ def stop_signals() -> Iterator[list[str]]:
     if threading.current_thread() is not threading.main_thread():
         yield asked
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def note(number: int, frame: object) -> None:
         asked.append(signal.Signals(number).name)
