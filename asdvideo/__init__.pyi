@@ -54,6 +54,12 @@ from .teacher import (
     TeacherStage as TeacherStage,
     flow_loss as flow_loss,
 )
+from .initialisation import (
+    InitialisationSettings as InitialisationSettings,
+    InitialisationStage as InitialisationStage,
+    Paths as Paths,
+    record_paths as record_paths,
+)
 from .dmd import (
     DmdSettings as DmdSettings,
     DmdStage as DmdStage,
@@ -77,10 +83,17 @@ from .devices import (
     Runtime as Runtime,
     runtime as runtime,
 )
-from .training import (
+from .learner import (
     LearnerSettings as LearnerSettings,
+)
+from .training import (
     Stage as Stage,
     fit as fit,
+)
+from .judge import (
+    Judge as Judge,
+    JudgeSettings as JudgeSettings,
+    JudgeStage as JudgeStage,
 )
 from .checkpoints import (
     load_network as load_network,

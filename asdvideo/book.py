@@ -19,9 +19,8 @@ import nbformat
 from latex2mathml.converter import convert
 from nbclient import NotebookClient
 
-from .cli import limits
 from .files import PACKAGE, data_path, load_json, replacing, save_json
-from .settings import Settings
+from .settings import Settings, limits
 
 NOTEBOOKS = PACKAGE.parent/'nbs'
 

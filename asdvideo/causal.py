@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['causal', 'trainable', 'frozen', 'by_chunks']
 
-# %% ../nbs/16_causal.ipynb #0c337d68
+# %% ../nbs/16_causal.ipynb #0adc03c6
 import copy
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from .denoiser import CausalLayout, Condition, Denoiser
+from .denoiser import Cache, CausalLayout, Condition, Denoiser
 from .errors import checked
 
 _Net = TypeVar('_Net', bound=Denoiser)
@@ -52,9 +52,11 @@ def frozen(net: nn.Module) -> nn.Module:
     """
     return net.eval().requires_grad_(False)
 
-# %% ../nbs/16_causal.ipynb #7d87fbbb
+# %% ../nbs/16_causal.ipynb #16b911b3
 @checked(xt='b f ...', sigma='b f')
-def by_chunks(model: Denoiser, xt: Tensor, sigma: Tensor, condition: Condition = Condition(), cache=None) -> Tensor:
+def by_chunks(
+    model: Denoiser, xt: Tensor, sigma: Tensor, condition: Condition = Condition(), cache: Cache | None = None
+) -> Tensor:
     """The velocity of a whole video, computed chunk by chunk with a cache of the *noisy* chunks.
 
     model: a causal denoiser.

@@ -48,12 +48,12 @@ from .teacher import TeacherSettings
 from .training import StageSettings
 
 # %% auto #0
-__all__ = ['DEVICE', 'WEIGHTS', 'STEPS', 'CLIPS', 'JSON', 'Flat', 'WISHES', 'KINDS', 'Command', 'files', 'show', 'wishes',
+__all__ = ['DEVICE', 'WEIGHTS', 'STEPS', 'CLIPS', 'JSON', 'Flat', 'WISHES', 'KINDS', 'files', 'Command', 'show', 'wishes',
            'usual_steps', 'Sample', 'Gallery', 'Play', 'Bench', 'Long', 'Export', 'with_clips', 'Train', 'TrainJudge',
            'TrainTeacher', 'TrainCausal', 'TrainPaths', 'TrainInit', 'TrainDmd', 'TrainAsd', 'Reproduce', 'Evaluate',
            'Toy', 'Campaign', 'Report', 'Verify', 'Plan', 'Embed']
 
-# %% ../nbs/49a_commands.ipynb #b220aaf6
+# %% ../nbs/49a_commands.ipynb #4bf31443
 DEVICE = 'cuda, cuda:1, mps or cpu; None: the best there is'
 WEIGHTS = 'a shipped network, for example asd or teacher, or a .safetensors file of your own'
 STEPS = '1, 1*, 2, 2*, 3, 4, or steps for each chunk, 4,1,1,1; for the teacher a number of Euler steps'
@@ -62,24 +62,27 @@ JSON = 'a .json file for the result; -: print it as JSON'
 Flat = tyro.conf.arg(name='')
 
 
-class Command(Settings):
-    "What can be asked for at the command line: settings, and what is done with them."
-
-    def outputs(self) -> list[str]:
-        "The files that will be written, as far as they are known; they are probed before the work."
-        return []
-
-    def run(self) -> int:
-        "Do it, and say where the result is. Returns the exit code."
-        raise NotImplementedError
-
-
 def files(*paths: str | None) -> list[str]:
     """Those of some paths that name a file.
 
     paths: a path, None for none, or - for the standard output.
     """
     return [path for path in paths if path not in (None, '-')]
+
+
+class Command(Settings):
+    "What can be asked for at the command line: settings, and what is done with them."
+
+    json: str | None = None
+    "where a command that has a result in numbers writes it; see `JSON`"
+
+    def outputs(self) -> list[str]:
+        "The files that will be written, as far as they are known; they are probed before the work."
+        return files(self.json)
+
+    def run(self) -> int:
+        "Do it, and say where the result is. Returns the exit code."
+        raise NotImplementedError
 
 
 def show(result: Any, text: str, path: str | None) -> None:
@@ -93,7 +96,7 @@ def show(result: Any, text: str, path: str | None) -> None:
     if path not in (None, '-'):
         print(f'Wrote {save_json(path, result)}.')
 
-# %% ../nbs/49a_commands.ipynb #e9845903
+# %% ../nbs/49a_commands.ipynb #93e2644a
 WISHES = ('7,right', '3,left', '0,up', '5,down', '2,right+up', '8,left+down')
 
 
@@ -203,10 +206,6 @@ class Bench(Command):
     json: str | None = setting(None, JSON)
     device: str | None = setting(None, DEVICE)
 
-    def outputs(self) -> list[str]:
-        "See `Command.outputs`."
-        return files(self.json)
-
     def run(self) -> int:
         "See `Command.run`."
         from asdvideo.bench import bench, describe
@@ -225,10 +224,6 @@ class Long(Command):
     weights: tuple[str, ...] = setting(('dmd', 'asd'), WEIGHTS + '; one or several')
     json: str | None = setting(None, JSON)
     device: str | None = setting(None, DEVICE)
-
-    def outputs(self) -> list[str]:
-        "See `Command.outputs`."
-        return files(self.json)
 
     def run(self) -> int:
         "See `Command.run`."
@@ -409,7 +404,7 @@ class Reproduce(Command):
         print(f'Wrote {path}.')
         return 0
 
-# %% ../nbs/49a_commands.ipynb #ef321742
+# %% ../nbs/49a_commands.ipynb #3dc5a943
 @dataclass(frozen=True)
 class Evaluate(Command):
     "Measure a network on the steered digits, or on your own clips."
@@ -422,10 +417,6 @@ class Evaluate(Command):
     seed: int = setting(1000, 'of the noise')
     json: str | None = setting(None, JSON)
     device: str | None = setting(None, DEVICE)
-
-    def outputs(self) -> list[str]:
-        "See `Command.outputs`."
-        return files(self.json)
 
     def run(self) -> int:
         "See `Command.run`."
@@ -520,10 +511,6 @@ class Report(Command):
     campaign: str | None = setting(None, 'a file that `asdvideo campaign --json` has written; None: the shipped one')
     json: str | None = setting(None, JSON)
 
-    def outputs(self) -> list[str]:
-        "See `Command.outputs`."
-        return files(self.json)
-
     def run(self) -> int:
         "See `Command.run`."
         from asdvideo.lab.report import describe_report, load_campaign, report
@@ -540,10 +527,6 @@ class Verify(Command):
     room: str | None = setting(None, 'only the identities of one room, for example rollout; None: all')
     json: str | None = setting(None, JSON)
 
-    def outputs(self) -> list[str]:
-        "See `Command.outputs`."
-        return files(self.json)
-
     def run(self) -> int:
         "See `Command.run`."
         from asdvideo.verify.base import run, table
@@ -552,7 +535,7 @@ class Verify(Command):
         show([asdict(row) for row in rows], table(rows), self.json)
         return 0 if all(row.ok for row in rows) else 1
 
-# %% ../nbs/49a_commands.ipynb #5bcf8cd6
+# %% ../nbs/49a_commands.ipynb #4541b9d8
 @dataclass(frozen=True)
 class Plan(Command):
     "Compute the memory that a distillation of Wan2.1 needs on each GPU."
@@ -569,10 +552,6 @@ class Plan(Command):
     rank: int = setting(0, 'of low-rank additions; 0: all weights are trained', high=1024)
     checkpointing: bool = setting(True, 'activations are computed a second time instead of being kept')
     json: str | None = setting(None, JSON)
-
-    def outputs(self) -> list[str]:
-        "See `Command.outputs`."
-        return files(self.json)
 
     def run(self) -> int:
         "See `Command.run`."

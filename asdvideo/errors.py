@@ -47,8 +47,8 @@ def require(ok: object, value: str, allowed: str, remedy: str = '') -> None:
     if not ok:
         raise AsdError(f'{value}: expected {allowed}.' + (f' {remedy}' if remedy else ''))
 
-# %% ../nbs/60_errors.ipynb #a0127b3c
-def check_int(name: str, value: object, low: int = 1, high: int = 2 ** 31 - 1) -> int:
+# %% ../nbs/60_errors.ipynb #b86ee343
+def check_int(name: str, value: Any, low: int = 1, high: int = 2 ** 31 - 1) -> int:
     """The value as a plain int.
 
     name: what the message calls the value.
@@ -73,7 +73,7 @@ def is_finite(value: object) -> bool:
         return False
 
 
-def check_number(name: str, value: object, low: float = -math.inf, high: float = math.inf) -> float:
+def check_number(name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> float:
     """The value as a plain float.
 
     name: what the message calls the value.
@@ -88,7 +88,7 @@ def check_number(name: str, value: object, low: float = -math.inf, high: float =
     return float(value)
 
 
-def check_choice(name: str, value: object, choices: Collection[str]) -> str:
+def check_choice(name: str, value: Any, choices: Collection[str]) -> str:
     """The value, if it is one of the choices.
 
     name: what the message calls the value.
@@ -112,8 +112,8 @@ def check_type(name: str, value: object, kind: type[_Kind]) -> _Kind:
         return value
     raise AsdError(f'{name} of type {type(value).__name__}: expected a {kind.__name__}.')
 
-# %% ../nbs/60_errors.ipynb #fc56d5ec
-def check_shape(name: str, tensor: object, *pattern: int | str) -> torch.Tensor:
+# %% ../nbs/60_errors.ipynb #d66a7927
+def check_shape(name: str, tensor: Any, *pattern: int | str) -> torch.Tensor:
     """The tensor, if it is a tensor of floating point numbers with this shape.
 
     name: what the message calls the tensor.
@@ -134,7 +134,7 @@ def check_shape(name: str, tensor: object, *pattern: int | str) -> torch.Tensor:
     return tensor
 
 
-def check_like(name: str, tensor: object, other: torch.Tensor) -> torch.Tensor:
+def check_like(name: str, tensor: Any, other: torch.Tensor) -> torch.Tensor:
     """The tensor, if it has the shape of another one.
 
     name: what the message calls the tensor.

@@ -180,7 +180,7 @@ def euler(
         xt = xt + (there - here) * velocity
     return xt
 
-# %% ../nbs/13_flow.ipynb #045cc398
+# %% ../nbs/13_flow.ipynb #7cd4018d
 @checked(frames=(1, 1_000_000), shift=(1e-3, 1e3), chunk=(1, 2 ** 63))
 def draw_sigma(draws: Draws, frames: int, shift: float = 1., chunk: int | None = None) -> Tensor:
     """Random noise levels, even before the shift, kept in [0.02, 0.98].
@@ -192,5 +192,5 @@ def draw_sigma(draws: Draws, frames: int, shift: float = 1., chunk: int | None =
     Returns (b, f). Source: the limits are those of Self-Forcing's score losses.
     """
     groups = 1 if chunk is None else -(-frames // chunk)
-    sigma = shift_sigma(draws.uniform(groups), shift).clamp(.02, .98)
-    return sigma.repeat_interleave(chunk or frames, dim=1)[:, :frames]
+    sigma: Tensor = shift_sigma(draws.uniform(groups), shift)
+    return sigma.clamp(.02, .98).repeat_interleave(chunk or frames, dim=1)[:, :frames]

@@ -19,11 +19,13 @@ from .devices import autocast
 from .errors import check_shape, checked, require
 from .files import listing, load_tensors, locked, save_tensors
 from .flow import euler, sigma_grid, x0_from_velocity
+from .learner import LearnerSettings
 from .randomness import Draws, stream
 from .schedule import StepList, check_levels
 from .settings import Settings, setting
+from .stopping import stop_signals, stopped
 from .teacher import Guided
-from .training import LearnerSettings, Logs, Stage, StageSettings, stop_signals, stopped
+from .training import Logs, Stage, StageSettings
 from .world import World
 
 # %% auto #0
@@ -219,7 +221,7 @@ class Paths:
         "The paths that training never sees, see `at`."
         return self.at(torch.arange(self.count - self.held, self.count))
 
-# %% ../nbs/20_initialisation.ipynb #6bd277e5
+# %% ../nbs/20_initialisation.ipynb #0c891b27
 @dataclass(frozen=True)
 class InitialisationSettings(StageSettings):
     "Settings of the regression on paths."
@@ -238,6 +240,8 @@ class InitialisationStage(Stage):
     student: where the training starts, a causal network.
     paths: of a bidirectional teacher, or of an autoregressive one with clean history.
     step_list: the student's.
+    shared: `runtime` (device and precision) and `group` (processes that share the work), see `Stage`.
+    Raises AsdError if the student is not causal, or the paths are for other noise levels.
     """
 
     name = address = 'initialisation'

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ROOMS', 'HOME', 'Door', 'stub']
 
-# %% ../nbs/48_interface.ipynb #1e3667ae
+# %% ../nbs/48_interface.ipynb #7a87bd9b
 import importlib
 from types import ModuleType
 from typing import Any
@@ -22,12 +22,15 @@ ROOMS = {
     'schedule': ('Schedule', 'StepList'),
     'rollout': ('Noise', 'rollout', 'rollout_chunks'),
     'teacher': ('Guided', 'TeacherSettings', 'TeacherStage', 'flow_loss'),
+    'initialisation': ('InitialisationSettings', 'InitialisationStage', 'Paths', 'record_paths'),
     'dmd': ('DmdSettings', 'DmdStage', 'dmd_gradient'),
     'discriminator': ('DiscriminatorHead', 'HeadConfig'),
     'asd': ('AsdSettings', 'AsdStage', 'asd_gradient'),
     'settings': ('Settings', 'changed', 'setting'),
     'devices': ('Runtime', 'runtime'),
-    'training': ('LearnerSettings', 'Stage', 'fit'),
+    'learner': ('LearnerSettings',),
+    'training': ('Stage', 'fit'),
+    'judge': ('Judge', 'JudgeSettings', 'JudgeStage'),
     'checkpoints': ('load_network', 'publish'),
     'sampling': ('Sampler', 'generate', 'load'),
     'clips': ('ClipReference', 'CutSettings', 'OwnClips', 'load_clips'),

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from .digits import SteeredDigits
 from .errors import check_shape, checked
+from .learner import LearnerSettings
 from .randomness import Draws
 from .settings import Settings, setting
-from .training import LearnerSettings, Logs, Stage, StageSettings
+from .training import Logs, Stage, StageSettings
 
 # %% auto #0
 __all__ = ['NOTHING', 'JudgeConfig', 'Seen', 'Judge', 'bend', 'frames_to_judge', 'JudgeSettings', 'JudgeStage', 'observe']
@@ -146,6 +147,7 @@ class JudgeStage(Stage):
     settings: see `JudgeSettings`.
     net: a fresh judge.
     world: where the clips come from; its digits must be those of no other training.
+    shared: `runtime` (device and precision) and `group` (processes that share the work), see `Stage`.
     """
 
     name = address = 'judge'

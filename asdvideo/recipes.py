@@ -29,12 +29,13 @@ from .errors import checked, require
 from .files import PACKAGE, data_path, listing, load_tensors
 from .initialisation import InitialisationSettings, InitialisationStage, Paths, PathSettings, record_paths
 from .judge import Judge, JudgeConfig, JudgeSettings, JudgeStage
+from .learner import LearnerSettings
 from .randomness import seed_of, seeded
 from .sampling import GUIDANCE, Sampler, load
 from .schedule import StepList
 from .settings import Settings, changed, setting
 from .teacher import TeacherSettings, TeacherStage
-from .training import LearnerSettings, Stage, fit
+from .training import Stage, fit
 from .transformer import NetworkConfig, VideoTransformer
 from .world import World
 

@@ -17,10 +17,11 @@ from .devices import autocast
 from .dmd import DmdSettings, DmdStage
 from .errors import require
 from .flow import add_noise, per_frame, x0_from_velocity
+from .learner import LearnerSettings
 from .randomness import Draws
 from .schedule import Schedule
 from .settings import setting
-from .training import LearnerSettings, Logs, Stage, StageSettings
+from .training import Logs, Stage, StageSettings
 from .transformer import NetworkConfig, VideoTransformer, sigma_embedding
 from .world import World
 

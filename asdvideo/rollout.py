@@ -113,7 +113,7 @@ def denoise_chunk(
             xt = add_noise(x0, noise(step + 1), torch.full_like(sigma, levels[step + 1]).to(xt.dtype))
     raise AssertionError('a schedule has at least one level')
 
-# %% ../nbs/19_rollout.ipynb #41d227d5
+# %% ../nbs/19_rollout.ipynb #b78020a1
 @checked()
 def rollout_chunks(
     model: Denoiser,
@@ -126,7 +126,19 @@ def rollout_chunks(
     cache: Cache | None = None,
     jumps: str = 'last',
 ) -> Iterator[Tensor]:
-    "Yield the chunks of a rollout, each as soon as it is finished. The arguments are those of `rollout`."
+    """Yield the chunks of a rollout, each (b, k, c, h, w), as soon as it is finished.
+
+    model: a causal denoiser.
+    noise: by chunk and step; it knows the shape of the videos.
+    schedule: the noise levels of every chunk.
+    condition: what the model is told about every frame.
+    grad: let gradients in; they never pass from one chunk to another.
+    mode: "sde" noises again between steps, "ode" follows the velocity.
+    callback: called after every jump as callback(chunk, step, level, xt, x0).
+    cache: the empty past; None: `model.empty_cache()`. Without gradients a `RingCache` can be given.
+    jumps: which jumps of each chunk take gradients: "last", as in Self-Forcing, or "all".
+    Raises AsdError if the noise is for other chunks than the model's. Source: Self-Forcing.
+    """
     check_choice('mode', mode, MODES)
     check_choice('jumps', jumps, JUMPS)
     schedule.check(len(noise.sizes))

@@ -29,7 +29,7 @@ from .transformer import VideoTransformer
 # %% auto #0
 __all__ = ['TEACHER_STEPS', 'GUIDANCE', 'windowed', 'Sampler', 'load', 'generate']
 
-# %% ../nbs/41_sampling.ipynb #3edb3472
+# %% ../nbs/41_sampling.ipynb #5e5bd373
 TEACHER_STEPS = 32
 GUIDANCE = 1.5
 
@@ -45,22 +45,24 @@ def windowed(net: VideoTransformer, frames: int) -> VideoTransformer:
 
 @dataclass
 class Sampler:
-    "A network, and what is needed to make videos with it."
+    """A network, and what is needed to make videos with it.
+
+    net: teacher or student.
+    step_list: a student's noise levels; of a teacher only the shift is used.
+    frames: length of the videos that it was trained on.
+    name: what people call it.
+    guidance: of a teacher, unless another one is asked for.
+    chunk: frames that share a draw of noise; for a student its chunk.
+    own: for your own clips how they were cut, and the names of their labels; empty for the digits.
+    """
 
     net: VideoTransformer
-    "teacher or student"
     step_list: StepList
-    "a student's noise levels; of a teacher only the shift is used"
     frames: int
-    "length of the videos that it was trained on"
     name: str = ''
-    "what people call it"
     guidance: float = 1.
-    "of a teacher, unless another one is asked for"
     chunk: int = 2
-    "frames that share a draw of noise; for a student its chunk"
     own: dict = field(default_factory=dict)
-    "for your own clips how they were cut, and the names of their labels; empty for the digits"
 
     @property
     def student(self) -> bool:

@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['flow_loss', 'Guided', 'TeacherSettings', 'TeacherStage']
 
-# %% ../nbs/15_teacher.ipynb #0aee907f
+# %% ../nbs/15_teacher.ipynb #33d1eff1
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,9 +16,10 @@ from .denoiser import Cache, Condition, Denoiser, join_conditions
 from .devices import autocast
 from .errors import check_number, checked
 from .flow import add_noise, draw_sigma
+from .learner import LearnerSettings
 from .randomness import Draws
 from .settings import setting
-from .training import LearnerSettings, Logs, Stage, StageSettings
+from .training import Logs, Stage, StageSettings
 from .world import World
 
 # %% ../nbs/15_teacher.ipynb #49d5795d
@@ -84,7 +86,7 @@ class Guided(Denoiser):
         sigma = None if sigma is None else self.twice(sigma)
         return self.model.append(cache, self.twice(x0), self.told_and_open(condition, len(x0)), sigma)
 
-# %% ../nbs/15_teacher.ipynb #6ee6c66a
+# %% ../nbs/15_teacher.ipynb #c6c31904
 @dataclass(frozen=True)
 class TeacherSettings(StageSettings):
     "Settings of the teacher's training."
@@ -104,13 +106,14 @@ class TeacherStage(Stage):
     settings: see `TeacherSettings`.
     net: where the training starts; causal if `forcing`.
     world: where the clips come from.
+    shared: `runtime` (device and precision) and `group` (processes that share the work), see `Stage`.
     """
 
     name = address = 'teacher'
     settings: TeacherSettings
 
     @checked()
-    def __init__(self, settings: TeacherSettings, net: Denoiser, world: World, **shared: object) -> None:
+    def __init__(self, settings: TeacherSettings, net: Denoiser, world: World, **shared: Any) -> None:
         super().__init__(settings, **shared)
         self.world = world
         self.net = self.learner('net', net, settings.learner, members=net.members)

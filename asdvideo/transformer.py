@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['rotary_table', 'rotate', 'sigma_embedding', 'Offset', 'Attention', 'Block', 'NetworkConfig', 'VideoTransformer']
 
-# %% ../nbs/14_transformer.ipynb #963d1a8e
+# %% ../nbs/14_transformer.ipynb #d44d6c16
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -211,7 +212,7 @@ class NetworkConfig(Settings):
         given = f'width={self.width}, depth={self.depth}: {weights:,} weights'
         require(weights < 4e9, given, 'less than 4 billion weights', 'Make the network smaller.')
 
-# %% ../nbs/14_transformer.ipynb #0ffc5013
+# %% ../nbs/14_transformer.ipynb #150f61fc
 class VideoTransformer(Denoiser):
     """A small video diffusion transformer, bidirectional or block-causal with the same weights.
 
@@ -340,7 +341,8 @@ class VideoTransformer(Denoiser):
         self, xt: Tensor, sigma: Tensor, condition: Condition, cache: Cache | None = None, clean: Tensor | None = None
     ) -> Tensor:
         "The velocity; see `Denoiser.forward`."
-        x, e, _ = self.trunk(xt, sigma, condition, cache, clean)
+        past = cast(KVCache | None, cache)      # `trunk` looks at it
+        x, e, _ = self.trunk(xt, sigma, condition, past, clean)
         return self.velocity(x, e, xt, sigma)
 
     def forward_features(

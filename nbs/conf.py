@@ -61,7 +61,8 @@ def read_docstring(app, what, name, obj, options, lines):
         names = [*inspect.signature(target).parameters]
     except (TypeError, ValueError):
         names = []
-    if inspect.isclass(obj) and issubclass(obj, Settings):
+    if inspect.isclass(obj) and issubclass(obj, Settings) and '' in lines:
+        del lines[lines.index(''):]         # the fields are written with their defaults instead
         lines.extend(book.settings_fields(obj))
     lines[:] = book.as_fields(lines, names)
 

@@ -15,10 +15,11 @@ from asdvideo.denoiser import CausalLayout
 from asdvideo.discriminator import head_for
 from asdvideo.dmd import DmdSettings, DmdStage
 from asdvideo.files import save_json, save_tensors
+from asdvideo.learner import LearnerSettings
 from asdvideo.randomness import stream
 from asdvideo.schedule import StepList
 from asdvideo.settings import changed
-from asdvideo.training import LearnerSettings, fit
+from asdvideo.training import fit
 from asdvideo.transformer import NetworkConfig, VideoTransformer
 from asdvideo.world import Clips
 

@@ -344,26 +344,26 @@ def _dmd() -> dict[str, Mutant]:
             Mutant(f'{stage}.matching_gradient', 'if self.settings.told else', 'if True else'),
         'the floor is not the one of the settings': Mutant(f'{stage}.matching_gradient', 'self.settings.floor', '1.'),
         'the video gradient is not divided by its size':
-            Mutant(f'{stage}.student_gradients', 'gradient.numel() *', '1 *'),
+            Mutant(f'{stage}.train_step', 'gradient.numel() *', '1 *'),
         'the video gradient is not divided by the turns':
-            Mutant(f'{stage}.student_gradients', ' * self.settings.turns)', ')'),
+            Mutant(f'{stage}.train_step', ' * self.settings.turns)', ')'),
         'the rollout of the student has no gradient through its last chunk': Mutant(
-            f'{stage}.student_gradients',
+            f'{stage}.train_step',
             'video.backward(gradient /',
             'video[:, :-2].backward(gradient[:, :-2] /',
         ),
         'the fake score learns at the wrong noise':
-            Mutant(f'{stage}.fake_gradients', 'video, eps, sigma', 'video, eps * .9, sigma'),
+            Mutant(f'{stage}.fake_loss', 'video, eps, sigma', 'video, eps * .9, sigma'),
         'the fake score is not told n when it learns':
-            Mutant(f'{stage}.fake_gradients', 'if self.settings.told else', 'if False else'),
+            Mutant(f'{stage}.fake_loss', 'if self.settings.told else', 'if False else'),
         'the fake score is told the wrong n': Mutant('dmd:Rollouts.told', 'told(counts[n]', 'told(counts[n] % 4 + 1'),
         'the fake score learns the videos in another order':
-            Mutant(f'{stage}.fake_gradients', 'list(batch.videos.values())', 'list(batch.videos.values())[::-1]'),
+            Mutant(f'{stage}.fake_loss', 'list(batch.videos.values())', 'list(batch.videos.values())[::-1]'),
         'the step counts are drawn independently': Mutant(f'{stage}.turn_of', 'order[place]', 'order[0]'),
         'every cycle has the same order': Mutant(f'{stage}.turn_of', "'order', cycle", "'order'"),
         'the student moves the fake score':
-            Mutant(f'{stage}.train_step', 'self.update(self.student,', 'self.update(self.fake_score,'),
-        'the student does not wait': Mutant(f'{stage}.train_step', 'step >= self.settings.wait', 'True'),
+            Mutant(f'{stage}.train_step', 'self.take_step(self.student,', 'self.take_step(self.fake_score,'),
+        'the student does not wait': Mutant(f'{stage}.train_step', 'step < self.settings.wait', 'False'),
         'the first chunk is never in full': Mutant(f'{stage}.schedule', 'if self.settings.first_full', 'if False'),
         'guidance is not used': Mutant(f'{stage}.__init__', 'settings.guidance)', '1.)'),
         'step counts share their noise': Mutant(f'{stage}.rollouts', 'step, number, name))', 'step, number))'),
@@ -418,34 +418,34 @@ def _asd() -> dict[str, Mutant]:
             Mutant(measure, 'torch.where(measuring, 1., self.decay)', 'self.decay'),
         'the longest average is the last one': Mutant(measure, 'torch.maximum(self.longest, average)', 'average'),
         'the adversarial gradient replaces DMD':
-            Mutant(f'{stage}.student_gradients', 'gradient + push, logs', 'push, logs'),
-        'the push is left out': Mutant(f'{stage}.student_gradients', 'gradient + push, logs', 'gradient, logs'),
+            Mutant(f'{stage}.train_step', 'gradient = gradient + self', 'gradient = self'),
+        'the push is left out': Mutant(f'{stage}.train_step', 'gradient + self.push(', 'gradient + 0 * self.push('),
         'the push and DMD share their levels': Mutant(
-            f'{stage}.student_gradients',
-            'if n in self.pairs:\n        sigma, eps = self.levels_and_noise(draws)\n',
+            f'{stage}.train_step',
+            'if n in self.pairs:\n            sigma, eps = self.levels_and_noise(draws)\n',
             'if n in self.pairs:\n',
         ),
         'the student is compared with itself': Mutant(f'{stage}.push', '[self.pairs[n]][:, n - 1]', '[n][:, n - 1]'),
         'the student is judged by another logit': Mutant(f'{stage}.push', '[:, n - 1]', '[:, n % 4]'),
         'the push is not weighed': Mutant(f'{stage}.push', 'self.weight.push(adversarial, matching)', 'adversarial'),
         'the discriminator moves the student':
-            Mutant(f'{stage}.train_step', 'self.update(self.head,', 'self.update(self.student,'),
-        'the weight is never measured': Mutant(f'{stage}.train_step', 'if self.lengths:', 'if False:'),
+            Mutant(f'{stage}.train_step', 'self.take_step(self.head,', 'self.take_step(self.student,'),
+        'the weight is never measured': Mutant(f'{stage}.measure_lengths', 'if self.lengths:', 'if False:'),
         'the discriminator trains the fake score': Mutant(f'{stage}.features', '@torch.no_grad()\n', ''),
         'the fake score learns other sides':
-            Mutant(f'{stage}.fake_gradients', 'for n in self.settings.counts', 'for n in batch.videos'),
+            Mutant(f'{stage}.fake_loss', 'for n in self.settings.counts', 'for n in batch.videos'),
         'the discriminator is told n':
-            Mutant(f'{stage}.discriminator_gradients', 'batch.conditions.values()', 'batch.told().values()'),
+            Mutant(f'{stage}.head_loss', 'batch.conditions.values()', 'batch.told().values()'),
         'the discriminator reads clean videos':
-            Mutant(f'{stage}.discriminator_gradients', 'eps, batch.sigma)', 'eps * 0, batch.sigma * 0)'),
-        'the penalty has its full weight': Mutant(f'{stage}.discriminator_gradients', 'gamma / 2 *', 'gamma *'),
+            Mutant(f'{stage}.head_loss', 'eps, batch.sigma)', 'eps * 0, batch.sigma * 0)'),
+        'the penalty has its full weight': Mutant(f'{stage}.head_loss', 'gamma / 2 *', 'gamma *'),
         'fake and real videos are exchanged': Mutant(
-            f'{stage}.discriminator_gradients',
+            f'{stage}.head_loss',
             'discriminator_loss(fake, real)',
             'discriminator_loss(real, fake)',
         ),
         'the losses of the discriminator are a sum':
-            Mutant(f'{stage}.discriminator_gradients', 'torch.stack(losses).mean()', 'torch.stack(losses).sum()'),
+            Mutant(f'{stage}.head_loss', 'torch.stack(losses).mean()', 'torch.stack(losses).sum()'),
         'the penalty looks at fakes only': Mutant(f'{stage}.slopes', 'for side in (n, pair)', 'for side in (n, n)'),
         'the penalty is half of R1 + R2': Mutant(f'{stage}.slopes', 'return 2 *', 'return'),
         'the penalty reads features in bf16': Mutant(
@@ -469,7 +469,7 @@ def _asd() -> dict[str, Mutant]:
 
 
 def _randomness_and_training() -> dict[str, Mutant]:
-    stage, learner = 'training:Stage', 'training:Learner'
+    stage, learner = 'training:Stage', 'learner:Learner'
     return {
         'names of streams run together': Mutant('randomness:stream', "'/'.join", "''.join"),
         'streams ignore the seed': Mutant('randomness:stream', 'int(seed), *names', '0, *names'),
@@ -483,10 +483,10 @@ def _randomness_and_training() -> dict[str, Mutant]:
         'all turns draw the same': Mutant(f'{stage}.draws', 'settings.turns + turn', 'settings.turns'),
         'all processes draw the same': Mutant(f'{stage}.draws', 'self.group.rank *', '0 *'),
         'steps share their draws':
-            Mutant(f'{stage}.update', 'self.draws(turn, step, *names)', 'self.draws(turn, *names)'),
+            Mutant(f'{stage}.turns', 'self.draws(turn, *names)', 'self.draws(turn, *names[1:])'),
         'the loss is not divided by the turns': Mutant(f'{stage}.backward', 'loss / self.settings.turns', 'loss'),
-        'gradients pile up': Mutant(f'{stage}.update', 'learner.zero_grad()', 'pass'),
-        'the log is that of the last turn': Mutant(f'{stage}.update', 'mean_logs(logs)', 'logs[-1]'),
+        'gradients pile up': Mutant(f'{stage}.turns', 'learner.zero_grad()', 'pass'),
+        'the log is that of the last turn': Mutant(f'{stage}.take_step', 'mean_logs(self.notes)', 'self.notes[-1]'),
         'means of logs count missing entries': Mutant(
             'training:mean_logs',
             'for entry in logs if n in entry]).mean()',
@@ -497,20 +497,20 @@ def _randomness_and_training() -> dict[str, Mutant]:
         'averages are not resumed': Mutant(f'{learner}.load', 'self.average.load_state_dict(', '('),
         'weights are not resumed': Mutant(f'{learner}.load', 'self.model.load_state_dict(', '('),
         'logs are not resumed': Mutant('training:_fit', "record.pop('window', [])", "record.pop('window', [])[:0]"),
-        'Muon does not orthogonalise': Mutant('training:Muon._move', 'orthogonalize(', '('),
-        'Muon has no momentum': Mutant('training:Muon._move', "p.grad.lerp(mean, group['momentum'])", 'p.grad'),
-        'Muon ignores the size of a matrix': Mutant('training:Muon._move', ' * max(p.shape) ** .5', ''),
-        'Muon has no weight decay': Mutant('training:Muon._move', "1 - group['lr'] * group['weight_decay']", '1'),
-        'the quintic has another coefficient': Mutant('training:orthogonalize', '4.7750', '4.5'),
-        'the learning rate begins at 0': Mutant('training:lr_factor', 'step - since + 1', 'step - since'),
-        'the learning rate does not fall': Mutant('training:lr_factor', ', fall)', ')'),
-        'the rise ignores when it begins': Mutant('training:lr_factor', 'step - since + 1', 'step + 1'),
+        'Muon does not orthogonalise': Mutant('learner:Muon._move', 'orthogonalize(', '('),
+        'Muon has no momentum': Mutant('learner:Muon._move', "p.grad.lerp(mean, group['momentum'])", 'p.grad'),
+        'Muon ignores the size of a matrix': Mutant('learner:Muon._move', ' * max(p.shape) ** .5', ''),
+        'Muon has no weight decay': Mutant('learner:Muon._move', "1 - group['lr'] * group['weight_decay']", '1'),
+        'the quintic has another coefficient': Mutant('learner:orthogonalize', '4.7750', '4.5'),
+        'the learning rate begins at 0': Mutant('learner:lr_factor', 'step - since + 1', 'step - since'),
+        'the learning rate does not fall': Mutant('learner:lr_factor', ', fall)', ')'),
+        'the rise ignores when it begins': Mutant('learner:lr_factor', 'step - since + 1', 'step + 1'),
         'members are clipped together': Mutant(
-            'training:clip_gradients',
+            'learner:clip_gradients',
             '.norm(dim=0) * members',
             '.norm(dim=0).norm() * members + torch.zeros(members)',
         ),
-        'the mean over members is not undone': Mutant('training:clip_gradients', 'scale = members *', 'scale ='),
+        'the mean over members is not undone': Mutant('learner:clip_gradients', 'scale = members *', 'scale ='),
         'nothing is clipped': Mutant(f'{learner}.step', 'settings.clip, self', '1e9, self'),
         'the learning rate is constant': Mutant(f'{learner}.step', 'settings.lr * factor', 'settings.lr'),
         'nothing is averaged': Mutant(f'{learner}.step', 'self.follow(self.average)', 'pass'),

@@ -15,7 +15,7 @@ from asdvideo.commands import KINDS, Command, Flat
 from asdvideo.errors import AsdError
 from asdvideo.files import writable
 from asdvideo.settings import Settings, setting
-from asdvideo.training import Stopped
+from asdvideo.stopping import Stopped
 
 
 def options(kind: type[Settings], prefix: str = '') -> list[tuple[str, typing.Any, dataclasses.Field]]:

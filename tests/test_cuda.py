@@ -27,8 +27,8 @@ from waits import Watch
 
 from asdvideo.bench import flops
 from asdvideo.devices import Runtime, compile_blocks, runtime
+from asdvideo.learner import Learner, LearnerSettings
 from asdvideo.settings import changed
-from asdvideo.training import Learner, LearnerSettings
 from asdvideo.verify.cases import small, tiny_stage
 
 

@@ -15,10 +15,10 @@ from asdvideo.denoiser import CausalLayout
 from asdvideo.devices import Runtime
 from asdvideo.dmd import DmdStage
 from asdvideo.flow import euler
+from asdvideo.learner import LearnerSettings
 from asdvideo.rollout import Noise, rollout
 from asdvideo.schedule import STEP_NAMES, Schedule
 from asdvideo.teacher import Guided, TeacherSettings, TeacherStage
-from asdvideo.training import LearnerSettings
 from asdvideo.verify.cases import STEPS, clip, small, tiny_stage, tiny_world
 
 META = torch.device('meta')

@@ -139,7 +139,7 @@ def test_processes_that_disagree():
 
 def test_stop_is_shared(tmp_path):
     "A training stops, saved, if any process was asked to."
-    from asdvideo.training import Stopped
+    from asdvideo.stopping import Stopped
 
     class Asked(ProcessGroup):
         "Process 1 was asked to stop: the answers after a step, about the state, and after the last save."

@@ -30,6 +30,7 @@ from asdvideo.initialisation import (
     record_paths,
 )
 from asdvideo.judge import NOTHING, Judge, JudgeConfig, JudgeSettings, JudgeStage, bend, frames_to_judge, observe
+from asdvideo.learner import LearnerSettings
 from asdvideo.measures import (
     Reference,
     across_seeds,
@@ -63,7 +64,7 @@ from asdvideo.sampling import Sampler, generate, load
 from asdvideo.schedule import StepList
 from asdvideo.settings import changed
 from asdvideo.tracker import centres, motion
-from asdvideo.training import LearnerSettings, fit
+from asdvideo.training import fit
 from asdvideo.transformer import NetworkConfig, VideoTransformer
 
 LEARNER = LearnerSettings(lr=1e-3, warmup=2)

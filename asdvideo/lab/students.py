@@ -26,6 +26,7 @@ from ..flow import velocity_from_x0
 from .ensembles import stack
 from .measures import drift, measure_points, mixed, real_floor, real_points, sliced_w2, two_sample
 from .worlds import GaussianMixture, WorldSettings, point_world
+from ..learner import LearnerSettings
 from ..randomness import Draws, seed_of, seeded, stream
 from asdvideo.rivals import (
     JumpTransformer,
@@ -39,7 +40,7 @@ from ..rollout import JUMPS, Noise, rollout, rollout_many
 from ..schedule import READINGS, STEP_NAMES, Schedule, StepList
 from ..settings import Settings, changed, setting
 from ..teacher import TeacherSettings, TeacherStage
-from ..training import LearnerSettings, Stage, fit
+from ..training import Stage, fit
 from ..transformer import NetworkConfig, VideoTransformer
 
 # %% auto #0

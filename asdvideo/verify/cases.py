@@ -19,10 +19,10 @@ from ..discriminator import DiscriminatorHead, HeadConfig
 from ..dmd import DmdSettings, DmdStage
 from ..errors import check_type
 from ..flow import FrameCount, per_frame, velocity_from_x0
+from ..learner import LearnerSettings
 from ..randomness import seeded, stream
 from ..rollout import Noise, rollout
 from ..schedule import Schedule, StepList
-from ..training import LearnerSettings
 from ..transformer import NetworkConfig, VideoTransformer
 from .base import DTYPES
 from ..world import Clips

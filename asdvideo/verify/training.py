@@ -22,39 +22,34 @@ from ..devices import Runtime
 from ..discriminator import step_logit
 from ..dmd import DmdStage, Rollouts
 from ..flow import add_noise, draw_sigma, x0_from_velocity
+from ..learner import Learner, LearnerSettings, Muon, clip_gradients, lr_factor
 from ..randomness import Draws, stream
 from ..rollout import Noise, rollout
 from ..schedule import Schedule
+from ..stopping import flatten, unflatten
 from ..teacher import TeacherSettings, TeacherStage
-from asdvideo.training import (
-    Learner,
-    LearnerSettings,
-    Logs,
-    Muon,
-    ProcessGroup,
-    clip_gradients,
-    fit,
-    flatten,
-    lr_factor,
-    mean_logs,
-    unflatten,
-)
+from ..training import Logs, ProcessGroup, fit, mean_logs
 from .base import error, holds, identity, relative
 from .cases import STEPS, small, tiny_stage, tiny_world
 
 # %% auto #0
-__all__ = ['dmd_student_gradient', 'asd_student_gradient', 'fake_gradient_is_flow_matching', 'discriminator_gradient',
-           'slopes_in_bf16', 'other_sides', 'who_moves_whom', 'every_count_has_its_turn', 'asd_contains_dmd',
-           'asd_adds_its_share', 'first_chunk_in_full', 'Share', 'turns_are_one_turn', 'a_training_in_turns',
-           'blocks_do_not_know_who_works', 'updates_have_an_address', 'logs_are_means', 'gradients_in_bf16',
-           'teacher_gradient', 'resumed_is_uninterrupted', 'trees_come_back', 'muon_is_torch',
+__all__ = ['UNMOVED', 'STILL', 'dmd_student_gradient', 'asd_student_gradient', 'fake_gradient_is_flow_matching',
+           'discriminator_gradient', 'slopes_in_bf16', 'other_sides', 'who_moves_whom', 'every_count_has_its_turn',
+           'asd_contains_dmd', 'asd_adds_its_share', 'first_chunk_in_full', 'Share', 'turns_are_one_turn',
+           'a_training_in_turns', 'blocks_do_not_know_who_works', 'updates_have_an_address', 'logs_are_means',
+           'gradients_in_bf16', 'teacher_gradient', 'resumed_is_uninterrupted', 'trees_come_back', 'muon_is_torch',
            'learners_do_as_they_are_told', 'learning_rate_factor', 'members_are_clipped_alone']
 
-# %% ../../nbs/67g_verify_training.ipynb #a6d1d648
+# %% ../../nbs/67g_verify_training.ipynb #eb79dc7d
 def _vector(net: nn.Module) -> Tensor:
     "All gradients of a network as one vector; zeros where there is none."
     parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in net.parameters()]
     return torch.cat([part.flatten() for part in parts])
+
+
+UNMOVED = LearnerSettings(lr=0., clip=1e9, warmup=1)
+STILL = {'student': UNMOVED, 'fake_score': UNMOVED}
+"settings of a stage whose networks do not move, so that the gradients of a whole step can be looked at"
 
 
 def _by_hand(net: nn.Module, loss: Tensor) -> Tensor:
@@ -92,10 +87,9 @@ def dmd_student_gradient() -> float:
     "In DMD the student's gradient is that of the mean of video times DMD gradient; a told fake score is told n."
     worst = 0.
     for told in (False, True):
-        stage = tiny_stage(DmdStage, counts=(1, 3), told=told)
-        batch, draws = stage.rollouts(0, 0)[0], stage.draws(0, 0, 'student')
-        logs = stage.student_gradients(stage.draws(0, 0, 'student'), batch, 3)
-        condition = batch.conditions[3]
+        stage = tiny_stage(DmdStage, counts=(3,), told=told, **STILL)
+        logs = stage.train_step(0)
+        condition, draws = stage.rollouts(0, 0)[0].conditions[3], stage.draws(0, 0, 'student')
         video = _video(stage, 3, condition, draws)
         steps = condition.told(3, 4) if told else condition
         gradient = _matching(stage, video.detach(), draws, condition, steps)
@@ -107,28 +101,31 @@ def dmd_student_gradient() -> float:
 @identity('24_asd', 1e-5)
 def asd_student_gradient() -> float:
     "In ASD the gradient of the loss against (n+1)-step videos joins it, times the weight, and trains the student only."
-    stage = tiny_stage(AsdStage, counts=(2,), ratio=50.)
-    batch = stage.rollouts(0, 0)[0]
-    stage.discriminator_gradients(stage.draws(0, 0, 0, 'head'), batch)
+    stage = tiny_stage(AsdStage, counts=(2,), ratio=50., **STILL, head=UNMOVED)
     stage.weight.measure(torch.tensor([[1e4, 1e4, 4.]]).double())
-    for learner in stage.learners.values():
-        learner.zero_grad()
-    draws = stage.draws(0, 0, 'student')
-    stage.student_gradients(stage.draws(0, 0, 'student'), batch, 2)
+    stage.train_step(0)
+    others = _vector(stage.fake_score.model), _vector(stage.head.model)
+    batch, draws = stage.rollouts(0, 0)[0], stage.draws(0, 0, 'student')
+    noise, eps_of_all = stage.levels_and_noise(stage.draws(0, 0, 0, 'head'), 2)
+    noised = add_noise(stage.cat(list(batch.videos.values())), eps_of_all, noise)
     condition, fake_score, head = batch.conditions[2], stage.fake_score.model, stage.head.model
     video = _video(stage, 2, condition, draws)
     gradient = _matching(stage, video.detach(), draws, condition, condition)
     sigma, eps = _levels(draws)
     y = video.detach().requires_grad_()
-    other, level = (split_rows(x, 2)[1] for x in (batch.noised, batch.sigma))
+    other, level = (split_rows(x, 2)[1] for x in (noised, noise))
     fake = step_logit(fake_score, head, add_noise(y, eps, sigma), sigma, condition, 2)
     real = step_logit(fake_score, head, other, level, condition, 2)
     push, = torch.autograd.grad(F.softplus(real.detach() - fake).sum(), y)
     truth = _by_hand(stage.student.model, (video * (gradient + 50 * push)).mean())
-    alone = all(not _vector(net).any() for net in (fake_score, head, stage.real_score))
-    return max(holds(alone), relative(_vector(stage.student.model), truth))
+    found = _vector(stage.student.model)
+    waiting = tiny_stage(AsdStage, counts=(2,), wait=1, **STILL, head=UNMOVED)
+    waiting.train_step(0)
+    unchanged = _vector(waiting.fake_score.model), _vector(waiting.head.model)
+    alone = not _vector(stage.real_score).any() and all(map(torch.equal, others, unchanged))
+    return max(holds(alone), relative(found, truth))
 
-# %% ../../nbs/67g_verify_training.ipynb #150fff82
+# %% ../../nbs/67g_verify_training.ipynb #c7f07d59
 @identity('21_dmd', 1e-5)
 def fake_gradient_is_flow_matching() -> float:
     "The fake score learns the videos of all step counts by flow matching, in DMD and ASD, told the step count or not."
@@ -136,7 +133,7 @@ def fake_gradient_is_flow_matching() -> float:
     for kind, told in ((DmdStage, False), (DmdStage, True), (AsdStage, False), (AsdStage, True)):
         stage = tiny_stage(kind, counts=(1, 3), told=told)
         batch = stage.rollouts(0, 0)[0]
-        stage.fake_gradients(stage.draws(0, 0, 0, 'fake'), batch)
+        stage.backward(stage.fake_loss(stage.draws(0, 0, 0, 'fake'), batch))
         draws, losses = stage.draws(0, 0, 0, 'fake'), []
         for n, video in batch.videos.items():
             sigma, eps = _levels(draws)
@@ -174,10 +171,10 @@ def discriminator_gradient() -> float:
     for told in (False, True):
         stage = tiny_stage(AsdStage, counts=(1, 2), gamma=.7, told=told)
         batch = stage.rollouts(0, 0)[0]
-        stage.fake_gradients(stage.draws(0, 0, 0, 'fake'), batch)
+        stage.backward(stage.fake_loss(stage.draws(0, 0, 0, 'fake'), batch))
         stage.fake_score.step(0)
         stage.fake_score.zero_grad()
-        stage.discriminator_gradients(stage.draws(0, 0, 0, 'head'), batch)
+        stage.backward(stage.head_loss(stage.draws(0, 0, 0, 'head'), batch))
         loss = _discriminator_loss(stage, batch, stage.draws(0, 0, 0, 'head'))
         alone = not any(_vector(net).any() for net in (stage.fake_score.model, stage.student.model))
         truth = _by_hand(stage.head.model, loss)
@@ -191,7 +188,8 @@ def _slopes(precision: str, videos: Tensor) -> Tensor:
     found = []
     for i, video in enumerate(videos):
         one = Rollouts(dict.fromkeys((2, 3), video), {n: Condition() for n in (2, 3)})
-        found.append(stage.discriminator_gradients(Draws([stream(i, 'xi')], 1), one)['slopes'])
+        stage.head_loss(Draws([stream(i, 'xi')], 1), one)
+        found.append(stage.notes[-1]['slopes'])
     return torch.stack(found)
 
 
@@ -231,7 +229,7 @@ def other_sides() -> float:
             wrong += error(batch.videos[side], truth) > 0
     return wrong
 
-# %% ../../nbs/67g_verify_training.ipynb #dd8a7855
+# %% ../../nbs/67g_verify_training.ipynb #67a5e744
 def _weights(stage: DmdStage) -> dict[str, Tensor]:
     "The weights of every network of a stage, and what else it carries from step to step."
     nets = {name: learner.model for name, learner in stage.learners.items()}
@@ -292,15 +290,16 @@ def asd_adds_its_share() -> float:
     "While it measures, the adversarial push is 0; afterwards it has the length asked for, over that of matching."
     stage = tiny_stage(AsdStage, counts=(2,), ratio=.1)
     batch = stage.rollouts(0, 0)[0]
-    stage.discriminator_gradients(stage.draws(0, 0, 0, 'head'), batch)
+    stage.head_loss(stage.draws(0, 0, 0, 'head'), batch)
     (sigma, eps), video = _levels(stage.draws(0, 0, 'student')), batch.videos[2]
     matching = stage.matching_gradient(video, sigma, eps, batch.conditions[2], 2)
-    before, _ = stage.push(video, matching, batch, sigma, eps, 2)
+    before = stage.push(video, matching, batch, sigma, eps, 2)
     stage.weight.measure(stage.lengths[0])
-    after, logs = stage.push(video, matching, batch, sigma, eps, 2)
+    after = stage.push(video, matching, batch, sigma, eps, 2)
+    ratios = [note['ratio_2'] for note in stage.notes if 'ratio_2' in note]
     ratio = after.norm() / matching.norm()
     each = (after.flatten(1).norm(dim=1) / matching.flatten(1).norm(dim=1)).mean()
-    return max(error(before, 0 * video), error([ratio, logs['ratio_2']], [torch.tensor(.1), each]))
+    return max(error(before, 0 * video), error([ratio, ratios[-1]], [torch.tensor(.1), each]))
 
 
 @identity('21_dmd')
@@ -310,7 +309,7 @@ def first_chunk_in_full() -> float:
     names = [stage.schedule(n).name for stage in (plain, full) for n in (1, 2)]
     return holds(names == ['1', '2', '1*', '2*'] and full.schedule(1).levels[0] == STEPS.levels)
 
-# %% ../../nbs/67g_verify_training.ipynb #1fb9e61a
+# %% ../../nbs/67g_verify_training.ipynb #713bd065
 class Share(ProcessGroup):
     """One of several processes that do not talk to each other.
 
@@ -322,45 +321,34 @@ class Share(ProcessGroup):
         self.rank, self.size = rank, size
 
 
-def _teacher(forcing: bool = False, **options: Any) -> TeacherStage:
+def _teacher(forcing: bool = False, still: bool = False, **options: Any) -> TeacherStage:
     "A tiny training of a teacher."
     shared = {name: options.pop(name) for name in ('runtime', 'group') if name in options}
-    learner = LearnerSettings(lr=1e-3, muon=True, average=.9, warmup=1)
+    learner = UNMOVED if still else LearnerSettings(lr=1e-3, muon=True, average=.9, warmup=1)
     settings = TeacherSettings(steps=4, batch=4, block=2, forcing=forcing, learner=learner, **options)
     net = small(grad=True)
     return TeacherStage(settings, causal(net, CausalLayout(2)) if forcing else net, tiny_world(), **shared)
 
 
-def _stages(**options: Any) -> list[Any]:
+def _stages(still: bool = False, **options: Any) -> list[Any]:
     "A training of each kind."
-    counts = {'counts': (1, 2)}
-    return [_teacher(**options), tiny_stage(DmdStage, **counts, **options), tiny_stage(AsdStage, **counts, **options)]
+    own: dict[str, Any] = {'counts': (1, 2), **(STILL if still else {}), **options}
+    head = {'head': UNMOVED} if still else {}
+    return [_teacher(still=still, **options), tiny_stage(DmdStage, **own), tiny_stage(AsdStage, **own, **head)]
 
 
 def _gradients(stage: Any) -> list[Tensor]:
-    "The gradients of every network in its first step, by turns, before any optimiser has moved."
-    steps = {'net': lambda turn: stage.gradients(stage.draws(turn, 0))} if isinstance(stage, TeacherStage) else {}
-    batches = [] if steps else stage.rollouts(0, 0)
-    if batches:
-        steps['fake_score'] = lambda turn: stage.fake_gradients(stage.draws(turn, 0, 0, 'fake'), batches[turn])
-        if isinstance(stage, AsdStage):
-            steps['head'] = lambda turn: stage.discriminator_gradients(stage.draws(turn, 0, 0, 'head'), batches[turn])
-        steps['student'] = lambda turn: stage.student_gradients(stage.draws(turn, 0, 'student'), batches[turn], 2)
-    found = []
-    for name, gradients in steps.items():
-        stage.learners[name].zero_grad()
-        for turn in range(stage.settings.turns):
-            gradients(turn)
-        found.append(_vector(stage.learners[name].model))
-    return found
+    "The gradients of every network in its first step, by turns; the optimisers of these stages do not move."
+    stage.train_step(0)
+    return [_vector(learner.model) for learner in stage.learners.values()]
 
 
 @identity('65_training', 2e-5)
 def turns_are_one_turn() -> float:
     "Two turns make the gradients of one turn, in every stage and for every network; so do two processes on average."
     worst = 0.
-    shares = zip(*(_stages(group=Share(rank, 2)) for rank in (0, 1)))
-    for one, two, pair in zip(_stages(), _stages(turns=2), shares):
+    shares = zip(*(_stages(still=True, group=Share(rank, 2)) for rank in (0, 1)))
+    for one, two, pair in zip(_stages(still=True), _stages(still=True, turns=2), shares):
         truth, turned = _gradients(one), _gradients(two)
         halves = [(a + b) / 2 for a, b in zip(*(_gradients(stage) for stage in pair))]
         worst = max(worst, relative(turned, truth), relative(halves, truth))
@@ -420,12 +408,12 @@ def logs_are_means() -> float:
     logs = mean_logs([{'a': torch.tensor(1.), 'b': torch.tensor(4.)}, {'a': torch.tensor(3.)}])
     return error([logs['a'], logs['b']], [torch.tensor(2.), torch.tensor(4.)])
 
-# %% ../../nbs/67g_verify_training.ipynb #48660f6a
+# %% ../../nbs/67g_verify_training.ipynb #188edd10
 @identity('63_devices', .03)
 def gradients_in_bf16() -> float:
     "Gradients under bf16 autocast point where those in fp32 point (1 - cosine), in every stage and for every network."
     worst = 0.
-    for plain, rough in zip(_stages(), _stages(runtime=Runtime(precision='bf16'))):
+    for plain, rough in zip(_stages(still=True), _stages(still=True, runtime=Runtime(precision='bf16'))):
         for ours, truth in zip(_gradients(rough), _gradients(plain)):
             worst = max(worst, 1 - F.cosine_similarity(ours, truth, dim=0).item())
             rough_indeed = not torch.equal(ours, truth)
@@ -451,7 +439,7 @@ def teacher_gradient() -> float:
         worst = max(worst, relative(_vector(stage.net.model), truth))
     return worst
 
-# %% ../../nbs/67g_verify_training.ipynb #5c43d942
+# %% ../../nbs/67g_verify_training.ipynb #46f7b42c
 def _everything(stage: Any) -> list[Tensor]:
     "All tensors of the state of a stage."
     return [x.double() for x in flatten(stage.state())[0].values()]
@@ -477,7 +465,7 @@ def _asd() -> AsdStage:
     return tiny_stage(AsdStage, counts=(1, 2), steps=4, weight='following')
 
 
-@identity('65_training')
+@identity('64b_stopping')
 def trees_come_back() -> float:
     "A tree that was split into tensors and a skeleton comes back whole."
     tree = {'a': [torch.arange(3.), None, {0: torch.ones(2, 2)}], 'b': 'text', 1: [1.5, True]}
@@ -485,7 +473,7 @@ def trees_come_back() -> float:
     same = again['b'] == 'text' and again[1] == [1.5, True] and again['a'][1] is None
     return max(holds(same), error([again['a'][0], again['a'][2][0]], [tree['a'][0], tree['a'][2][0]]))
 
-# %% ../../nbs/67g_verify_training.ipynb #d2daccd9
+# %% ../../nbs/67g_verify_training.ipynb #454d4a7b
 def _optimised(build: Callable[[list[Tensor]], torch.optim.Optimizer]) -> list[Tensor]:
     "Two matrices after five updates with given gradients."
     shapes = ((24, 72), (96, 24))
@@ -498,7 +486,7 @@ def _optimised(build: Callable[[list[Tensor]], torch.optim.Optimizer]) -> list[T
     return [weight.detach() for weight in weights]
 
 
-@identity('65_training', .03)
+@identity('64a_learner', .03)
 def muon_is_torch() -> float:
     "Muon moves matrices as torch.optim.Muon does, which works in bf16."
     start = _optimised(_resting)
@@ -523,7 +511,7 @@ def _torch_muon(params: list[Tensor]) -> torch.optim.Optimizer:
     return torch.optim.Muon(params, lr=.01, momentum=.9, weight_decay=.1, adjust_lr_fn='match_rms_adamw')
 
 
-@identity('65_training', 1e-6)
+@identity('64a_learner', 1e-6)
 def learners_do_as_they_are_told() -> float:
     "A learner clips, follows its learning rate, gives matrices in blocks to Muon and the rest to AdamW, and averages."
     net, twin = small(grad=True), small(grad=True)
@@ -550,7 +538,7 @@ def learners_do_as_they_are_told() -> float:
     return max(worst, holds(len(names) > 4), error(ours, [*twin.parameters(), *average]))
 
 
-@identity('65_training', 1e-12)
+@identity('64a_learner', 1e-12)
 def learning_rate_factor() -> float:
     "The learning rate rises from its beginning, stays, and falls to 0 at the end of the training."
     rise = [lr_factor(step, 100, warmup=10) for step in (0, 4, 9, 50, 99)]
@@ -559,7 +547,7 @@ def learning_rate_factor() -> float:
     return error([*rise, *fall, *late], [.1, .5, 1, 1, 1, 1, 1, .5, .02, 0, 0, .1, 1, 1])
 
 
-@identity('65_training', 1e-6)
+@identity('64a_learner', 1e-6)
 def members_are_clipped_alone() -> float:
     "In an ensemble every member's gradient is clipped on its own, after the mean over members is undone."
     shapes, size = ((3, 4, 5), (3, 7)), torch.tensor([.1, 1., 9.])

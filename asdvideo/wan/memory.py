@@ -21,9 +21,10 @@ from ..denoiser import Condition
 from ..devices import Runtime
 from ..dmd import DmdStage
 from ..errors import check_choice, require
+from ..learner import Learner
 from ..schedule import StepList
 from ..settings import Settings, changed, setting
-from ..training import Learner, ProcessGroup, Stage
+from ..training import ProcessGroup, Stage
 from .model import SIZES, CausalWan, FrameAttention
 from .training import KINDS, STEPS, OdeSettings, OdeStage, Paths, Prompts, WanSettings, wan_stage, with_lora
 

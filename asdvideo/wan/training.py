@@ -30,12 +30,13 @@ from ..dmd import DmdSettings, DmdStage
 from ..errors import AsdError, check_choice, check_int, require
 from ..files import listing, locked, save_tensors
 from ..initialisation import ode_loss, ode_path
+from ..learner import LearnerSettings
 from ..randomness import Draws, seeded, stream
 from ..schedule import StepList
 from ..settings import Settings, setting
 from ..shards import read_header
 from ..teacher import Guided
-from ..training import LearnerSettings, Logs, ProcessGroup, Stage, StageSettings
+from ..training import Logs, ProcessGroup, Stage, StageSettings
 from .model import CausalWan
 from ..world import World
 

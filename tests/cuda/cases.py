@@ -21,9 +21,10 @@ from asdvideo.discriminator import DiscriminatorHead, head_for
 from asdvideo.dmd import DmdSettings, DmdStage
 from asdvideo.initialisation import InitialisationSettings, InitialisationStage, Paths, PathSettings, record_paths
 from asdvideo.judge import Judge, JudgeSettings, JudgeStage
+from asdvideo.learner import LearnerSettings
 from asdvideo.schedule import StepList
 from asdvideo.teacher import TeacherSettings, TeacherStage
-from asdvideo.training import LearnerSettings, ProcessGroup, Stage
+from asdvideo.training import ProcessGroup, Stage
 from asdvideo.transformer import NetworkConfig, VideoTransformer
 from asdvideo.verify.cases import shaken
 

@@ -13,9 +13,9 @@ from checks import Check, Machine, Value
 
 from asdvideo.bench import flops, matmul, race, wait_for
 from asdvideo.devices import Runtime, autocast, compile_blocks
+from asdvideo.learner import LearnerSettings
 from asdvideo.randomness import Draws, stream
 from asdvideo.teacher import TeacherSettings, TeacherStage, flow_loss
-from asdvideo.training import LearnerSettings
 from asdvideo.transformer import NetworkConfig, VideoTransformer
 from asdvideo.world import Clips
 

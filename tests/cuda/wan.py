@@ -15,9 +15,9 @@ from asdvideo.causal import by_chunks
 from asdvideo.denoiser import CausalLayout, Condition
 from asdvideo.devices import Runtime, autocast, compile_blocks
 from asdvideo.dmd import DmdStage
+from asdvideo.learner import LearnerSettings
 from asdvideo.randomness import stream
 from asdvideo.settings import changed
-from asdvideo.training import LearnerSettings
 from asdvideo.wan.memory import NoPrompts
 from asdvideo.wan.model import TINY, CausalWan, WanCache, random_wan
 from asdvideo.wan.training import KINDS, WanSettings, wan_stage
