@@ -793,6 +793,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                    'asdvideo.pictures.page': ('pictures.html#page', 'asdvideo/pictures.py'),
                                    'asdvideo.pictures.pixels': ('pictures.html#pixels', 'asdvideo/pictures.py'),
                                    'asdvideo.pictures.save_video': ('pictures.html#save_video', 'asdvideo/pictures.py'),
+                                   'asdvideo.pictures.slides': ('pictures.html#slides', 'asdvideo/pictures.py'),
                                    'asdvideo.pictures.strips': ('pictures.html#strips', 'asdvideo/pictures.py')},
             'asdvideo.pipelines': { 'asdvideo.pipelines.CausalVideoPipeline': ( 'pipelines.html#causalvideopipeline',
                                                                                 'asdvideo/pipelines.py'),
