@@ -17,7 +17,7 @@ from .rollout import Noise, rollout
 from .schedule import Schedule, StepList
 
 # %% auto #0
-__all__ = ['KINDS', 'guesses', 'similarity', 'allocations', 'shifted_stars', 'pareto', 'jump']
+__all__ = ['KINDS', 'guesses', 'similarity', 'allocations', 'shifted_stars', 'pareto', 'border_change']
 
 # %% ../nbs/25_ffe.ipynb #e195f78b
 KINDS = ('raw', 'centred', 'nmse')
@@ -110,8 +110,8 @@ def pareto(points: dict[str, tuple[float, float]]) -> list[str]:
             front.append(name)
     return front
 
-# %% ../nbs/25_ffe.ipynb #1e4affd6
-def jump(per_frame: Tensor, border: int) -> Tensor:
+# %% ../nbs/25_ffe.ipynb #bad6345c
+def border_change(per_frame: Tensor, border: int) -> Tensor:
     """How much a measure changes from the frame before a border to the frame after it.
 
     per_frame: (b, f) a measure of every frame, for example sharpness.

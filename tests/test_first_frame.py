@@ -16,7 +16,7 @@ from asdvideo.first_frame import (
     first_frame,
     front,
     laboratory,
-    seen_jump,
+    seen_change,
     shifted,
     written_out,
 )
@@ -70,11 +70,11 @@ def test_stars_are_compared_video_by_video():
 def test_a_jump_is_the_change_beyond_that_of_even_steps():
     video = torch.rand(20, 4, 1, 8, 8) * 2 - 1
     darker = torch.cat([video[:, :2], video[:, 2:] - .2], 1)
-    found = seen_jump(darker, video, 2)
+    found = seen_change(darker, video, 2)
     assert found['brightness'][0] == pytest.approx(-.1 / ((video.mean() + 1) / 2).item(), rel=.02)
     assert found['sharpness'][1] <= 1e-4 <= found['sharpness'][2] + 2e-4
     with pytest.raises(AsdError):
-        seen_jump(darker, video, 4)
+        seen_change(darker, video, 4)
 
 
 def test_similarity_of_a_student(student):
@@ -100,7 +100,7 @@ def test_search_and_report_have_different_noise(student):
     assert report['4,1']['passes'] == report['1,4']['passes'] == 4 + 1 + 1
     assert found['search'][0]['frechet'] != report['1,1']['frechet']
     assert report['1,1']['front'] and set(found['shifted']) == {'1,4'}
-    assert set(found['jump']) == {'brightness', 'sharpness'}
+    assert set(found['change']) == {'brightness', 'sharpness'}
     again = laboratory(sampler, judge, WORLD, changed(SETTINGS, search=7), quiet=True)
     assert {row['steps']: row['frechet'] for row in again['report'] if row['name']} == {
         row['steps']: row['frechet'] for row in found['report'] if row['name']

@@ -18,7 +18,7 @@ from asdvideo.evaluation import (
     reference,
     reproduce,
 )
-from asdvideo.ffe import KINDS, allocations, guesses, jump, pareto, similarity
+from asdvideo.ffe import KINDS, allocations, border_change, guesses, pareto, similarity
 from asdvideo.initialisation import (
     InitialisationSettings,
     InitialisationStage,
@@ -335,7 +335,7 @@ def test_guesses_and_budgets():
     with pytest.raises(AsdError):
         allocations(5, 6, 4)
     assert pareto({'a': (1, 1.), 'b': (1, 2.), 'c': (2, 1.)}) == ['a']
-    assert jump(torch.tensor([[1., 3.]]), 1).tolist() == [2]
+    assert border_change(torch.tensor([[1., 3.]]), 1).tolist() == [2]
 
 
 # recipes
