@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from functools import partial
 from typing import Any
 
 import torch
@@ -200,11 +201,18 @@ class AsdStage(DmdStage):
     def check_calibration(self) -> None:
         "Raise AsdError unless updates are left for the push when both gradients have been measured."
         wait, steps, calibrate = self.settings.wait, self.settings.steps, self.settings.calibrate
-        left = (step for step in range(wait, steps) if self.turn_of(step) in self.pairs)
-        enough = steps - wait > calibrate and next(islice(left, calibrate, None), None) is not None
+        enough = self.updates_with_another_side() > calibrate
         given = f'calibrate={calibrate} with steps={steps} and wait={wait}'
         allowed = 'more updates of step counts that have another side than calibrate'
         require(enough, given, allowed, 'Choose more steps, or a smaller calibrate; else nothing pushes the student.')
+
+    def updates_with_another_side(self) -> int:
+        "How many updates the student has, once it moves, of step counts that have another side."
+        wait, steps, counts = self.settings.wait, self.settings.steps, self.settings.counts
+        first, last = -(-wait // len(counts)), steps // len(counts)      # whole cycles have every count once
+        rest = [*range(wait, min(steps, first * len(counts))), *range(max(wait, last * len(counts)), steps)]
+        odd = sum(self.turn_of(step) in self.pairs for step in (rest if first <= last else range(wait, steps)))
+        return odd + max(0, last - first) * sum(n in self.pairs for n in counts)
 
     def other_side(self, n: int) -> int | str | None:
         "What the n-step videos are compared with: a step count, data, other videos of n steps, or nothing."

@@ -130,7 +130,7 @@ class Sample(Command):
         None, 'what each video shall show: DIGIT, DIRECTION+DIRECTION, or both; names for your own clips; None: 7,right'
     )
     frames: int | None = setting(None, 'length of the videos; None: that of the training', low=1, high=100_000)
-    seed: int = setting(0, 'of the noise')
+    seed: int = setting(0, 'of the noise', high=2 ** 53)
     guidance: float | None = setting(None, 'of the teacher; None: 1.5 for it; a student has it built in', high=100)
     out: str = setting('out/sample.mp4', 'the film, .mp4 or .gif, or a strip of its frames, .png')
     device: str | None = setting(None, DEVICE)
@@ -160,7 +160,7 @@ class Gallery(Command):
     "Write films of teacher and students, side by side, from the same noise."
 
     out: str = setting('out/gallery', 'folder of the films')
-    seed: int = setting(0, 'of the noise')
+    seed: int = setting(0, 'of the noise', high=2 ** 53)
     device: str | None = setting(None, DEVICE)
 
     def outputs(self) -> list[str]:
@@ -378,7 +378,7 @@ class Reproduce(Command):
     "Train everything from nothing and measure it; an unfinished run goes on where it stopped."
 
     students: tuple[str, ...] = setting(('dmd', 'asd'), 'which students, and what they need', choices=STUDENTS)
-    seeds: tuple[int, ...] = setting((0,), 'of the students; 0 has the plain name')
+    seeds: tuple[int, ...] = setting((0,), 'of the students; 0 has the plain name', high=2 ** 53)
     size: str = setting('full', 'of the recipe; tiny: a minute, to see that everything works', choices=('full', 'tiny'))
     clips: str | None = setting(None, CLIPS)
     cut: CutSettings = setting(CutSettings(), 'how films become clips')
@@ -414,7 +414,7 @@ class Evaluate(Command):
     block: str = setting('both', 'what is told: digit and direction, one of them, or nothing', choices=tuple(BLOCKS))
     clips: str | None = setting(None, 'the folder of your own films, for a network that was trained on them')
     videos: int = setting(1024, 'how many; distances and coverage depend on it', low=16, high=10_000_000)
-    seed: int = setting(1000, 'of the noise')
+    seed: int = setting(1000, 'of the noise', high=2 ** 53)
     json: str | None = setting(None, JSON)
     device: str | None = setting(None, DEVICE)
 
@@ -474,7 +474,7 @@ class Campaign(Command):
 
     only: str = setting('', 'only runs whose name has this in it, for example ring or told; empty: all')
     folder: str = setting('runs/campaign', 'of all runs; several processes may share it')
-    seeds: tuple[int, ...] = setting(BASE.seeds, 'one student for each')
+    seeds: tuple[int, ...] = setting(BASE.seeds, 'one student for each', high=2 ** 53)
     steps: int = setting(BASE.steps, 'updates of each student, its waiting time included', low=1)
     videos: int = setting(BASE.videos, 'videos per measurement', low=8, high=100_000)
     threads: int = setting(1, 'of the processor; small networks are fastest with one', low=1, high=1024)

@@ -6,17 +6,16 @@
 __all__ = ['student_loss', 'discriminator_loss', 'AttentionPool', 'HeadConfig', 'DiscriminatorHead', 'head_for', 'step_logit',
            'slope_exact', 'slope_finite']
 
-# %% ../nbs/23_discriminator.ipynb #88eea29a
+# %% ../nbs/23_discriminator.ipynb #39499a81
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from .denoiser import Condition
+from .denoiser import Condition, Denoiser
 from .errors import check_int, check_like, checked, require
 from .settings import Settings, setting
 from .transformer import NetworkConfig, Offset, VideoTransformer
@@ -43,7 +42,7 @@ def discriminator_loss(fake: Tensor, real: Tensor) -> Tensor:
     """
     return F.softplus(fake - check_like('real', real, fake)).mean()
 
-# %% ../nbs/23_discriminator.ipynb #988078cb
+# %% ../nbs/23_discriminator.ipynb #12a39d6a
 class AttentionPool(nn.Module):
     """A learned query reads all tokens of a video by cross-attention; then comes a small MLP.
 
@@ -65,10 +64,10 @@ class AttentionPool(nn.Module):
         "From tokens (b, f, s, width) of any precision to what was read, (b, width)."
         tokens = tokens.to(self.kv.weight.dtype)
         x = self.query(tokens.new_zeros(len(tokens), 1, tokens.shape[-1]))
-        split = 'b t (n h d) -> n b h t d'
-        k, v = rearrange(self.kv(self.norm(tokens.flatten(1, 2))), split, n=2, h=self.heads).unbind(0)
-        q, = rearrange(self.q(x), split, n=1, h=self.heads).unbind(0)
-        x = x + self.out(rearrange(F.scaled_dot_product_attention(q, k, v), 'b h t d -> b t (h d)'))
+        q = self.q(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)       # (b, h, 1, d)
+        both = self.kv(self.norm(tokens.flatten(1, 2))).unflatten(-1, (2, self.heads, -1))
+        k, v = both.permute(2, 0, 3, 1, 4)                                  # each (b, h, t, d)
+        x = x + self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
         return (x + self.down(F.gelu(self.up(self.norm2(x)))))[:, 0]
 
 
@@ -76,10 +75,12 @@ class AttentionPool(nn.Module):
 class HeadConfig(Settings):
     "The shape of a `DiscriminatorHead`. It is stored beside the weights."
 
-    width: int = setting(160, 'channels of the features', low=1)
-    heads: int = setting(5, 'attention heads', low=1)
-    steps: int = setting(4, 'number of logits, one for each step count', low=1)
-    layers: tuple[int, ...] = setting((2, 4), 'blocks of the backbone after which the features are read, from 1', low=1)
+    width: int = setting(160, 'channels of the features', low=1, high=65_536)
+    heads: int = setting(5, 'attention heads', low=1, high=1000)
+    steps: int = setting(4, 'number of logits, one for each step count', low=1, high=1000)
+    layers: tuple[int, ...] = setting(
+        (2, 4), 'blocks of the backbone after which the features are read, from 1', low=1, high=1000
+    )
 
 
 class DiscriminatorHead(nn.Module):
@@ -121,7 +122,7 @@ def head_for(config: NetworkConfig, steps: int = 4) -> DiscriminatorHead:
 
 
 def step_logit(
-    backbone: VideoTransformer, head: DiscriminatorHead, xt: Tensor, sigma: Tensor, condition: Condition, n: int
+    backbone: Denoiser, head: DiscriminatorHead, xt: Tensor, sigma: Tensor, condition: Condition, n: int
 ) -> Tensor:
     """D_n at noised videos, (b,).
 

@@ -49,8 +49,8 @@ class LaboratorySettings(Settings):
     most: int = setting(4, 'steps that a chunk may take', low=1, high=100)
     told: str = setting('both', 'what the student is told', choices=tuple(BLOCKS))
     measure: str = setting('frechet', 'the quality', choices=('frechet', 'density', 'coverage'))
-    search: int = setting(1, 'seed of clips and noise of the search')
-    report: int = setting(2, 'seed of clips and noise of the report')
+    search: int = setting(1, 'seed of clips and noise of the search', high=2 ** 53)
+    report: int = setting(2, 'seed of clips and noise of the report', high=2 ** 53)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -8,15 +8,17 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import imageio.v2
 import imageio.v3 as iio
 import numpy as np
 import torch
 from torch import Tensor
 
+from .devices import check_memory
 from .errors import AsdError, check_choice, check_int, check_number, checked, require
 from .files import PACKAGE, replacing
 
@@ -24,9 +26,21 @@ if TYPE_CHECKING:
     from IPython.display import Image
 
 # %% auto #0
-__all__ = ['KINDS', 'pixels', 'page', 'strips', 'film', 'movie', 'save_video', 'slides']
+__all__ = ['SMALLER', 'KINDS', 'check_visible', 'pixels', 'page', 'strips', 'film', 'film_pages', 'movie', 'save_video', 'slides']
 
-# %% ../nbs/68_pictures.ipynb #2994b9c7
+# %% ../nbs/68_pictures.ipynb #cdef2cad
+def check_visible(video: Tensor) -> None:
+    """Raise AsdError unless a video can be shown.
+
+    video: (..., c, h, w) of finite numbers, with 1 or 3 channels.
+    """
+    fits = video.dim() >= 3 and video.shape[-3] in (1, 3) and video.numel() > 0
+    require(fits, f'video {tuple(video.shape)}', '(..., c, h, w) with 1 or 3 channels')
+    real = not video.is_complex() and video.dtype != torch.bool
+    require(real, f'a video of type {video.dtype}', 'real numbers from -1 to 1')
+    require(video.isfinite().all(), 'a video with values that are no finite numbers', 'finite numbers from -1 to 1')
+
+
 @checked()
 def pixels(video: Tensor) -> np.ndarray:
     """Pixels from 0 to 255.
@@ -34,13 +48,12 @@ def pixels(video: Tensor) -> np.ndarray:
     video: (..., c, h, w) in [-1, 1], with 1 or 3 channels; values outside are cut off.
     Returns (..., h, w, 3); one grey channel is repeated. Raises AsdError if a value is no finite number.
     """
-    fits = isinstance(video, Tensor) and video.dim() >= 3 and video.shape[-3] in (1, 3) and video.numel() > 0
-    require(fits, f'video {tuple(getattr(video, "shape", ()))}', '(..., c, h, w) with 1 or 3 channels')
-    real = not video.is_complex() and video.dtype != torch.bool
-    require(real, f'a video of type {video.dtype}', 'real numbers from -1 to 1')
-    require(video.isfinite().all(), 'a video with values that are no finite numbers', 'finite numbers from -1 to 1')
+    check_visible(video)
     x = ((video.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return x.movedim(-3, -1).expand(*x.shape[:-3], *x.shape[-2:], 3).numpy()
+
+
+SMALLER = 'Lower the zoom, or show fewer or shorter videos.'
 
 
 @checked()
@@ -54,6 +67,7 @@ def page(videos: Tensor, zoom: int = 2, gap: int = 2) -> np.ndarray:
     """
     zoom, gap = check_int('zoom', zoom, 1, 100), check_int('gap', gap, 0, 100)
     require(videos.dim() == 5, f'videos {tuple(videos.shape)}', '(b, f, c, h, w)')
+    check_memory('zoom', zoom, 6 * videos.numel() * zoom ** 2, remedy=SMALLER, size=1)
     x = pixels(videos).repeat(zoom, axis=2).repeat(zoom, axis=3)
     x = np.pad(x, ((0, 0), (0, 0), (0, gap), (0, gap), (0, 0)), constant_values=128)
     b, f, h, w, _ = x.shape
@@ -96,7 +110,7 @@ def strips(
             fig.savefig(part, format='png', bbox_inches='tight', metadata={'Software': None})
     plt.close(fig)
 
-# %% ../nbs/68_pictures.ipynb #457c8b2f
+# %% ../nbs/68_pictures.ipynb #6ac5d668
 KINDS = ('.mp4', '.gif', '.png')
 
 
@@ -108,11 +122,22 @@ def film(videos: Tensor, zoom: int = 3) -> np.ndarray:
     zoom: side of a pixel.
     Returns (f, rows, columns, 3) with even sides, as video codecs want them.
     """
+    check_memory('zoom', zoom, 6 * videos.numel() * check_int('zoom', zoom, 1, 100) ** 2, remedy=SMALLER, size=1)
+    return np.stack(list(film_pages(videos, zoom)))
+
+
+def film_pages(videos: Tensor, zoom: int = 3) -> Iterator[np.ndarray]:
+    """The pages of a film, one after another: see `film`.
+
+    videos: (b, f, c, h, w) or (f, c, h, w) in [-1, 1].
+    zoom: side of a pixel.
+    """
     videos = videos[None] if videos.dim() == 4 else videos
     require(videos.dim() == 5, f'video {tuple(videos.shape)}', '(b, f, c, h, w) or (f, c, h, w)')
-    pages = np.stack([page(frames[None], zoom) for frames in videos.unbind(1)])
-    rows, columns = (size % 2 for size in pages.shape[1:3])
-    return np.pad(pages, ((0, 0), (0, rows), (0, columns), (0, 0)), mode='edge')
+    for frames in videos.unbind(1):
+        picture = page(frames[None], zoom)
+        rows, columns = (size % 2 for size in picture.shape[:2])
+        yield np.pad(picture, ((0, rows), (0, columns), (0, 0)), mode='edge')
 
 
 @checked()
@@ -141,25 +166,29 @@ def save_video(path: str | Path, videos: Tensor, fps: float = 8, zoom: int = 8) 
     """
     path = Path(path)
     kind = check_choice('kind of file', path.suffix.lower(), KINDS)
-    fps = check_number('fps', fps, .1, 1000)
-    pages = page(videos[None] if videos.dim() == 4 else videos, zoom) if kind == '.png' else film(videos, zoom)
+    fps, zoom = check_number('fps', fps, .1, 1000), check_int('zoom', zoom, 1, 100)
+    check_visible(videos)
+    require(videos.dim() in (4, 5), f'video {tuple(videos.shape)}', '(b, f, c, h, w) or (f, c, h, w)')
     with replacing(path) as part:
         if kind == '.png':
-            iio.imwrite(part, pages, extension='.png')
+            iio.imwrite(part, page(videos[None] if videos.dim() == 4 else videos, zoom), extension='.png')
         elif kind == '.gif':
+            pages = film(videos, zoom)
             iio.imwrite(part, pages, extension='.gif', plugin='pillow', duration=1000 / fps, loop=0)
         else:
-            _write_mp4(part, pages, fps)
+            _write_mp4(part, film_pages(videos, zoom), fps)
     return path
 
 
-def _write_mp4(part: Path, pages: np.ndarray, fps: float) -> None:
-    "See `save_video`. The encoder picks the container by the name, so the file gets one."
+def _write_mp4(part: Path, pages: Iterable[np.ndarray], fps: float) -> None:
+    "See `save_video`. The encoder picks the container by the name, so the file gets one; it gets page after page."
     named = part.with_suffix('.mp4.part.mp4')
     try:
         options: dict[str, Any] = {'codec': 'libx264', 'pixelformat': 'yuv420p'}
         options |= {'macro_block_size': 1, 'ffmpeg_log_level': 'error'}
-        iio.imwrite(named, pages, plugin='FFMPEG', fps=fps, **options)
+        with imageio.v2.get_writer(named, format='FFMPEG', mode='I', fps=fps, **options) as writer:
+            for picture in pages:
+                writer.append_data(picture)
         named.replace(part)
     except (ImportError, RuntimeError) as error:
         raise AsdError(f'{part.parent}: the film could not be written ({error}).') from error

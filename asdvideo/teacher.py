@@ -91,8 +91,8 @@ class Guided(Denoiser):
 class TeacherSettings(StageSettings):
     "Settings of the teacher's training."
 
-    steps: int = setting(16_000, 'updates in all')
-    batch: int = setting(96, 'clips per update')
+    steps: int = setting(16_000, 'updates in all', low=1)
+    batch: int = setting(96, 'clips per update', low=1)
     learner: LearnerSettings = setting(
         LearnerSettings(lr=3e-3, muon=True, average=.999, warmup=300, decay=.5), 'how the network is trained'
     )

@@ -20,14 +20,16 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from .devices import Runtime
+from .denoiser import Denoiser
+from .devices import Runtime, check_memory
 from .errors import AsdError, check_int, check_type, checked, require
-from .files import content_hash, locked, save_tensors
+from .files import content_hash, locked, save_tensors, writable
 from .learner import Learner, LearnerSettings
 from .randomness import Draws, stream
 from .settings import Settings, differences, setting
 from .shards import clear_split, load_split
 from .stopping import flatten, is_record, stop_signals, stopped, unflatten
+from .world import World
 
 Logs = dict[str, Tensor]
 
@@ -40,7 +42,7 @@ class StageSettings(Settings):
     batch: int = setting(32, 'videos per update', low=1)
     block: int = setting(8, 'videos per random stream; processes and turns share whole blocks', low=1)
     turns: int = setting(1, 'turns in which a process works through its part of a batch (gradient accumulation)', low=1)
-    seed: int = setting(0, 'of all draws')
+    seed: int = setting(0, 'of all draws', high=2 ** 53)
 
 # %% ../nbs/65_training.ipynb #2aa4da6f
 class ProcessGroup:
@@ -116,6 +118,8 @@ class Stage:
     name = 'stage'
     address = 'stage'
     "begins the name of every random stream; equal in stages that are compared"
+    world: World | None = None
+    "where the videos come from, if it is a world"
 
     def __init__(
         self, settings: StageSettings, runtime: Runtime = Runtime(), group: ProcessGroup | None = None
@@ -152,8 +156,30 @@ class Stage:
         taught = any(p.requires_grad for p in net.parameters())
         remedy = 'Pass `trainable(net)`, a copy of its own; what is trained and what is frozen must be two objects.'
         require(taught, f'{name}: a network without trainable weights', 'weights that take gradients', remedy)
+        self.check_memory(net)
         self.learners[name] = Learner(net, settings, self.settings.steps, members, since, self.place)
         return self.learners[name]
+
+    def video_shape(self) -> tuple[int, ...]:
+        "The shape of a video, (f, c, h, w); empty if it is not known."
+        return () if self.world is None else self.world.shape
+
+    def check_memory(self, net: nn.Module) -> None:
+        """Raise AsdError unless one turn of a training fits into memory, by a low estimate.
+
+        net: what is trained: its weights, gradients and two moments, and what each video leaves for the gradients.
+        """
+        settings, shape = self.settings, self.video_shape()
+        videos = settings.batch // (self.group.size * settings.turns)
+        kept = net.kept(shape) if shape and isinstance(net, Denoiser) else math.prod(shape)
+        numbers = 4 * sum(p.numel() for p in net.parameters()) / self.group.size + videos * kept
+        remedy = 'Lower --batch, take more --turns, or make network or videos smaller.'
+        check_memory('batch', settings.batch, numbers, self.runtime.device, remedy)
+
+    def state_bytes(self) -> int:
+        "How large a saved state is, about: weights, two moments of each, perhaps their running average."
+        copies = [(learner.model, 4 if learner.average else 3) for learner in self.learners.values()]
+        return sum(many * p.numel() * p.element_size() for net, many in copies for p in net.parameters())
 
     def comes_from(self, **networks: nn.Module) -> None:
         """Remember which weights the training starts from, so that it cannot be continued with others.
@@ -381,6 +407,8 @@ def fit(
         path = Path(folder)/'state.safetensors'
         if restart and stage.group.rank == 0:
             path.unlink(missing_ok=True)
+        if stage.group.rank == 0:
+            writable(path, stage.state_bytes() / (stage.group.size if stage.group.splits else 1))
         return _fit(stage, path, save_seconds, log_every, stop_after, quiet, watch)
 
 

@@ -6,6 +6,7 @@
 __all__ = ['rotary_table', 'rotate', 'sigma_embedding', 'Offset', 'Attention', 'Block', 'NetworkConfig', 'VideoTransformer']
 
 # %% ../nbs/14_transformer.ipynb #d44d6c16
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,11 +14,11 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 
 from .cache import KVCache, ValueCache
 from .denoiser import Cache, CausalLayout, Condition, Denoiser
+from .devices import check_memory
 from .errors import check_like, check_shape, check_type, checked, require
 from .flow import velocity_from_x0
 from .settings import Settings, setting
@@ -89,7 +90,7 @@ class Offset(nn.Module):
         "The sum, like x."
         return x + self.value
 
-# %% ../nbs/14_transformer.ipynb #e81d9c31
+# %% ../nbs/14_transformer.ipynb #6cd36768
 class Attention(nn.Module):
     """Multi-head attention with RMS-normalised queries and keys, rotary places, a mask and a past.
 
@@ -110,7 +111,7 @@ class Attention(nn.Module):
 
         Queries and keys are normalised in the precision of the weights and turned in fp32, also under autocast.
         """
-        q, k, v = rearrange(self.qkv(x), 'b t (n h d) -> n b h t d', n=3, h=self.heads).unbind(0)
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)     # each (b, h, t, d)
         exact = self.q_norm.weight.dtype
         q, k = rotate(self.q_norm(q.to(exact)), rotary), rotate(self.k_norm(k.to(exact)), rotary)
         return q.to(v.dtype), k.to(v.dtype), v
@@ -134,7 +135,7 @@ class Attention(nn.Module):
         keys = torch.cat([*(segment[0].to(k.dtype) for segment in past), k], dim=2) if past else k
         values = torch.cat([*(segment[1].to(v.dtype) for segment in past), v], dim=2) if past else v
         y = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
-        return self.out(rearrange(y, 'b h t d -> b t (h d)')), (k, v)
+        return self.out(y.transpose(1, 2).flatten(2)), (k, v)
 
 # %% ../nbs/14_transformer.ipynb #c7ee7d1a
 class Block(nn.Module):
@@ -223,6 +224,7 @@ class VideoTransformer(Denoiser):
     @checked()
     def __init__(self, config: NetworkConfig, layout: CausalLayout = CausalLayout()) -> None:
         super().__init__()
+        check_memory('width', config.width, 12 * config.width ** 2 * config.depth, torch.get_default_device())
         self.config, self.layout = config, layout
         width, pixels, side = config.width, config.channels * config.patch ** 2, config.size // config.patch
         self.embed = nn.Linear(pixels, width)
@@ -276,7 +278,8 @@ class VideoTransformer(Denoiser):
     def tokens(self, xt: Tensor) -> Tensor:
         "The embedded patches of a video: (b, f, s, width)."
         p = self.config.patch
-        patches = rearrange(xt, 'b f c (r p) (q l) -> b f (r q) (c p l)', p=p, l=p)
+        cells = xt.unflatten(4, (-1, p)).unflatten(3, (-1, p))              # b f c r p q l
+        patches = cells.permute(0, 1, 3, 5, 2, 4, 6).flatten(4).flatten(2, 3)
         return self.place(self.embed(patches.to(self.embed.weight.dtype)))
 
     def rotary(self, start: int, frames: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -334,7 +337,8 @@ class VideoTransformer(Denoiser):
         p, side = self.config.patch, self.config.size // self.config.patch
         shift, scale = self.modulate_last(e)[..., None, :].chunk(2, dim=-1)
         pixels = self.unembed(F.layer_norm(x, x.shape[-1:]) * (1 + scale) + shift)
-        x0 = rearrange(pixels, 'b f (r q) (c p l) -> b f c (r p) (q l)', r=side, p=p, l=p)
+        cells = pixels.unflatten(3, (-1, p, p)).unflatten(2, (side, side))      # b f r q c p l
+        x0 = cells.permute(0, 1, 4, 2, 5, 3, 6).flatten(5).flatten(3, 4)
         return velocity_from_x0(xt, x0.to(xt.dtype), sigma.to(xt.dtype), self.config.floor)
 
     def forward(
@@ -351,6 +355,11 @@ class VideoTransformer(Denoiser):
         "The velocity, and what the network thinks on the way; see `Denoiser.forward_features`."
         x, e, kept = self.trunk(xt, sigma, condition, layers=layers)
         return self.velocity(x, e, xt, sigma), kept
+
+    def kept(self, shape: Sequence[int]) -> int:
+        "See `Denoiser.kept`: a dozen vectors for each token and block."
+        tokens = math.prod(shape) // (self.config.channels * self.config.patch ** 2)
+        return 12 * tokens * self.config.width * self.config.depth
 
     def empty_cache(self) -> ValueCache:
         "The cache before the first chunk."

@@ -1,7 +1,7 @@
 """Everything that can only be seen on a CUDA device, in less than ten minutes: `make cuda`, or python tests/cuda/run.py
 
-It needs torch, diffusers, what else the package needs, and this repository, which need not be installed. It compares
-the device with the CPU, measures speed and memory, and writes data/results/cuda.json and a table beside it, cuda.md.
+It needs torch, diffusers and this repository, which need not be installed. It compares the device with the CPU,
+measures speed and memory, and writes data/results/cuda.json and a table beside it, cuda.md.
 With `--device cpu` everything runs once on small sizes, as a trial; `--device meta` looks at what must stay there."""
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ from table import markdown, one_line
 
 PARTS = ('steps', 'passes', 'wan', 'split', 'speed', 'large', 'memory', 'compiled')
 "each is a file beside this one"
+NEEDED = ('diffusers', 'filelock', 'numpy', 'safetensors', 'tqdm')
+"what the repository imports here; all of it comes with diffusers"
 GRACE = 60.
 "seconds that a part may take beyond its time before it is ended"
 
@@ -134,8 +136,8 @@ def why_not(device: str) -> str:
         return f'device {device!r}: expected cuda, cpu or meta.'
     if kind == 'cuda' and not torch.cuda.is_available():
         return 'there is no CUDA device here. Add --device cpu for a trial of everything else.'
-    missing = [name for name in ('diffusers', 'einops', 'tqdm') if importlib.util.find_spec(name) is None]
-    return f'{", ".join(missing)}: not installed. Run `pip install {ROOT}` first.' if missing else ''
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    return f'not installed here: {", ".join(missing)}. Run `pip install torch diffusers` first.' if missing else ''
 
 
 def main(words: Sequence[str] | None = None) -> int:
