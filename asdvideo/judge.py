@@ -151,6 +151,7 @@ class JudgeStage(Stage):
     """
 
     name = address = 'judge'
+    world: SteeredDigits
     settings: JudgeSettings
 
     @checked()

@@ -186,7 +186,8 @@ def _write_mp4(part: Path, pages: Iterable[np.ndarray], fps: float) -> None:
     try:
         options: dict[str, Any] = {'codec': 'libx264', 'pixelformat': 'yuv420p'}
         options |= {'macro_block_size': 1, 'ffmpeg_log_level': 'error'}
-        with imageio.v2.get_writer(named, format='FFMPEG', mode='I', fps=fps, **options) as writer:
+        writer: Any = imageio.v2.get_writer(named, format='FFMPEG', mode='I', fps=fps, **options)
+        with writer:
             for picture in pages:
                 writer.append_data(picture)
         named.replace(part)
