@@ -178,7 +178,8 @@ def test_the_hash_of_the_code(tmp_path, monkeypatch):
     assert hash_of() == before == evaluation.code_hash()
     file.write_text(f'{text}\nNUMBER = 1\n')
     assert hash_of() != before
-    free = {'checkpoints', 'devices', 'errors', 'files', 'learner', 'recipes', 'settings', 'training'}     # they move no number
+    # these move no number
+    free = {'checkpoints', 'devices', 'errors', 'files', 'learner', 'recipes', 'settings', 'training'}
     used = {module for name in evaluation.MAKERS for module in imported(tmp_path/f'{name}.py')}
     assert used - free <= set(evaluation.MAKERS)
 
