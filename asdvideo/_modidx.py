@@ -1112,6 +1112,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                    'asdvideo.training._fit': ('training.html#_fit', 'asdvideo/training.py'),
                                    'asdvideo.training._log': ('training.html#_log', 'asdvideo/training.py'),
                                    'asdvideo.training._save': ('training.html#_save', 'asdvideo/training.py'),
+                                   'asdvideo.training._window': ('training.html#_window', 'asdvideo/training.py'),
                                    'asdvideo.training.begun': ('training.html#begun', 'asdvideo/training.py'),
                                    'asdvideo.training.check_norms': ('training.html#check_norms', 'asdvideo/training.py'),
                                    'asdvideo.training.fit': ('training.html#fit', 'asdvideo/training.py'),

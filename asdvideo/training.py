@@ -302,7 +302,7 @@ def mean_logs(logs: Sequence[Logs]) -> Logs:
     names = dict.fromkeys(name for entry in logs for name in entry)
     return {n: torch.stack([entry[n].detach().float() for entry in logs if n in entry]).mean() for n in names}
 
-# %% ../nbs/65_training.ipynb #81ff6280
+# %% ../nbs/65_training.ipynb #8b5e0e5f
 def save_state(stage: Stage, path: Path, record: dict) -> None:
     """Save a training.
 
@@ -430,13 +430,14 @@ def _save(stage: Stage, path: Path | None, record: dict, window: list[Logs]) -> 
         save_state(stage, path, {**record, 'window': plain})
 
 
+def _window(record: dict[str, Any], device: torch.device) -> list[Logs]:
+    "The logs that are not in the history of a record yet."
+    saved = record.pop('window', [])
+    return [{name: torch.tensor(value, device=device) for name, value in logs.items()} for logs in saved]
+
+
 def _fit(
-    stage: Stage,
-    path: Path | None,
-    save_seconds: float,
-    log_every: int,
-    stop_after: int | None,
-    quiet: bool,
+    stage: Stage, path: Path | None, save_seconds: float, log_every: int, stop_after: int | None, quiet: bool,
     watch: Callable[[int], None] | None,
 ) -> dict:
     "See `fit`."
@@ -444,10 +445,7 @@ def _fit(
     record = resume(stage, path) if path else begun()
     steps = stage.settings.steps
     last = steps if stop_after is None else min(steps, stop_after)
-    device, group, stop = stage.runtime.device, stage.group, False
-    window = [
-        {name: torch.tensor(value, device=device) for name, value in logs.items()} for logs in record.pop('window', [])
-    ]
+    group, stop, window = stage.group, False, _window(record, stage.runtime.device)
     began, saved = time.time() - record['seconds'], time.time()
     silent = quiet or stage.group.rank > 0
     bar = tqdm(total=steps, initial=record['done'], desc=stage.name, mininterval=1, disable=silent)

@@ -496,7 +496,7 @@ def _randomness_and_training() -> dict[str, Mutant]:
         'optimisers are not resumed': Mutant(f'{learner}.load', 'optimizer.load_state_dict(values)', 'pass'),
         'averages are not resumed': Mutant(f'{learner}.load', 'self.average.load_state_dict(', '('),
         'weights are not resumed': Mutant(f'{learner}.load', 'self.model.load_state_dict(', '('),
-        'logs are not resumed': Mutant('training:_fit', "record.pop('window', [])", "record.pop('window', [])[:0]"),
+        'logs are not resumed': Mutant('training:_window', "record.pop('window', [])", "record.pop('window', [])[:0]"),
         'Muon does not orthogonalise': Mutant('learner:Muon._move', 'orthogonalize(', '('),
         'Muon has no momentum': Mutant('learner:Muon._move', "p.grad.lerp(mean, group['momentum'])", 'p.grad'),
         'Muon ignores the size of a matrix': Mutant('learner:Muon._move', ' * max(p.shape) ** .5', ''),

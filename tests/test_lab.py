@@ -5,11 +5,15 @@ from functools import partial
 import pytest
 import torch
 
+from asdvideo.cache import RingCache
+from asdvideo.causal import by_chunks, causal
+from asdvideo.denoiser import CausalLayout
 from asdvideo.errors import AsdError
-from asdvideo.lab.students import ARMS, ToySettings, beginners, lab_stage, measure_student, play
+from asdvideo.lab.students import ARMS, Corrected, ToySettings, beginners, lab_stage, measure_student, play
 from asdvideo.lab.worlds import NAMES, WorldSettings, point_world
 from asdvideo.randomness import Draws, stream
 from asdvideo.settings import changed
+from asdvideo.transformer import VideoTransformer
 
 
 @pytest.fixture(scope='module')
@@ -27,6 +31,30 @@ def test_every_arm_moves_every_member(arm, start):
     before, after = dict(net.named_parameters()), dict(stage.student.model.named_parameters())
     for member in range(2):
         assert any(not torch.equal(before[k][member], after[k][member]) for k in before)
+
+
+@pytest.mark.parametrize('chunk', [1, 2])
+def test_a_corrected_world_is_the_same_with_a_cache(chunk):
+    layout, world = CausalLayout(chunk), point_world()
+    net = VideoTransformer(ToySettings(width=16).network(world), layout)
+    for p in net.parameters():
+        p.data += .2 * torch.randn(p.shape, generator=stream(0, tuple(p.shape)))
+    model = Corrected(causal(world, layout), net)
+    video, condition = world.sample(Draws([stream(0, 'cached')], 3))
+    sigma = torch.rand(3, 6, generator=stream(1, 'cached')) * .8 + .1
+    with torch.no_grad():
+        masked, cached = model(video, sigma, condition), by_chunks(model, video, sigma, condition)
+    torch.testing.assert_close(cached, masked, atol=2e-5, rtol=1e-4)
+    assert (masked - model.world(video, sigma, condition)).abs().max() > .01
+
+
+@torch.no_grad()
+def test_an_ensemble_writes_into_a_ring(start):
+    _, world, net = start
+    video, condition = world.sample(Draws([stream(0, 'ring')], 4))
+    sigma = torch.full((4, 6), .3)
+    plain = by_chunks(net, video, sigma, condition)
+    assert torch.equal(by_chunks(net, video, sigma, condition, RingCache(net.layout, 6)), plain)
 
 
 @pytest.mark.parametrize('name', NAMES)
