@@ -8,7 +8,7 @@ const { chromium } = createRequire(`${modules}/`)('playwright-core');
 const args = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--no-first-run'];
 const browser = await chromium.launch({ executablePath, args });
 const page = await browser.newPage({ viewport: { width: 1200, height: 900 } });
-const facts = { pages: 0, requests: [], errors: [], latex: [], wide: [], found: [], moved: 0 };
+const facts = { pages: 0, requests: [], errors: [], latex: [], wide: [], found: [], moved: 0, still: [] };
 const home = pathToFileURL(`${folder}/`).href;
 let here = '';
 page.on('pageerror', error => facts.errors.push(`${here}: ${error}`));
@@ -39,29 +39,48 @@ for (const name of names) {
   await page.setViewportSize({ width: 1200, height: 900 });
 }
 
-// a figure with a slider: another place, another picture
-await open('45_player.html');
-const film = page.locator('.asdvideo-film').first();
-await film.scrollIntoViewIfNeeded();
-await film.locator('button').click();        // it plays by itself; now it rests
-const drawing = () => film.locator('canvas').evaluate(canvas => canvas.toDataURL());
-const before = await drawing();
-await film.locator('.time').evaluate(slider => {
-  slider.value = String((Number(slider.value) + Math.floor(Number(slider.max) / 2)) % (Number(slider.max) + 1));
-  slider.dispatchEvent(new Event('input', { bubbles: true }));
-});
-facts.moved = Number(await drawing() !== before);
+// figures that one can turn: another place of a slider, another drawing
+const figures = {
+  '17_cache.html': [['#maskview', '.now']], '18_schedule.html': [['#passplan', 'input']],
+  '19_rollout.html': [['.asdvideo-slides', '.moment']], '22_law.html': [['#lawfilm', 'input']],
+  '39b_verdict.html': [['#verdict', 'input']], '41_sampling.html': [['.asdvideo-slides', '.which']],
+  '45_player.html': [['.asdvideo-film', '.time']], '68_pictures.html': [['.asdvideo-slides', '.moment']],
+};
+for (const [name, found] of Object.entries(figures)) {
+  await open(name);
+  for (const [where, which] of found) {
+    const figure = page.locator(where).first();
+    await figure.scrollIntoViewIfNeeded();
+    if (where === '.asdvideo-film') await figure.locator('button').click();     // it plays by itself; now it rests
+    await page.waitForTimeout(200);
+    const drawing = () => figure.evaluate(box => {
+      const canvas = box.querySelector('canvas');
+      return canvas ? canvas.toDataURL() : box.querySelector('svg').innerHTML;
+    });
+    const before = await drawing();
+    await figure.locator(which).first().evaluate(slider => {
+      const low = Number(slider.min), count = Number(slider.max) - low + 1;
+      slider.value = String(low + (Number(slider.value) - low + Math.ceil(count / 2)) % count);
+      slider.dispatchEvent(new Event('input', { bubbles: true }));
+    });
+    if (await drawing() === before) facts.still.push(`${name} ${where}`);
+    else facts.moved += 1;
+  }
+}
 
 await open('search.html?q=fake+score');
 await page.waitForSelector('ul.search li', { timeout: 20000 });
 facts.found = await page.$$eval('ul.search li a', links => links.map(link => link.getAttribute('href')));
 if (pictures) {
   await page.screenshot({ path: `${pictures}/search.png` });
-  for (const scheme of ['light', 'dark']) {
-    await page.emulateMedia({ colorScheme: scheme });
-    await open('13_flow.html');
-    await page.screenshot({ path: `${pictures}/${scheme}.png` });
-  }
+  for (const name of ['index', '01_one_sitting', '22_law', '39b_verdict', 'questions'])
+    for (const [look, scheme, width] of [['light', 'light', 1200], ['dark', 'dark', 1200], ['phone', 'light', 390]]) {
+      await page.emulateMedia({ colorScheme: scheme });
+      await page.setViewportSize({ width, height: 900 });
+      await open(`${name}.html`);
+      await page.screenshot({ path: `${pictures}/${name}_${look}.png`, fullPage: name !== 'questions' });
+    }
+  await page.setViewportSize({ width: 1200, height: 900 });
   await open('api/asdvideo.dmd.html');
   await page.screenshot({ path: `${pictures}/api.png` });
 }
