@@ -58,6 +58,7 @@ def test_a_browser_finds_everything(site, browser):
     assert not seen['requests'] and not seen['errors'] and not seen['latex'] and not seen['wide'], seen
     assert any('dmd' in target for target in seen['found'])
     assert seen['moved'], 'the slider of the recorded film changes nothing'
+    assert seen['changed'] and seen['steps'][0] != seen['steps'][1], 'the slider of the steps changes nothing'
 
 
 def test_pictures_of_the_first_page_are_those_of_the_notebooks():

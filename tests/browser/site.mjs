@@ -51,6 +51,14 @@ await film.locator('.time').evaluate(slider => {
   slider.dispatchEvent(new Event('input', { bubbles: true }));
 });
 facts.moved = Number(await drawing() !== before);
+// the other slider: another number of steps, its name and another picture of the same moment
+const named = await film.locator('output').textContent(), sameTime = await drawing();
+await film.locator('.steps').evaluate(slider => {
+  slider.value = slider.max;
+  slider.dispatchEvent(new Event('input', { bubbles: true }));
+});
+facts.steps = [named, await film.locator('output').textContent()];
+facts.changed = Number(await drawing() !== sameTime);
 
 await open('search.html?q=fake+score');
 await page.waitForSelector('ul.search li', { timeout: 20000 });
