@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # %% auto #0
-__all__ = ['MEASURES', 'LAYOUTS', 'write_long', 'Drift', 'drift', 'draw_drift', 'LongSettings', 'measure_long', 'one_digit_each',
+__all__ = ['MEASURES', 'LAYOUTS', 'write_long', 'one_digit_each', 'Drift', 'drift', 'draw_drift', 'LongSettings', 'measure_long',
            'measure_steps', 'steps_and_time', 'drift_record', 'describe_long']
 
 # %% ../nbs/44a_long.ipynb #3a731905
@@ -60,6 +60,16 @@ def write_long(
     """
     video = VideoStream(causal(model, layout), frame, schedule, condition, seed, batch)
     return torch.cat([next(video).cpu() for _ in range(check_int('chunks', chunks))], 1)
+
+
+def one_digit_each(videos: int) -> tuple[Tensor, Condition]:
+    """Digits that some videos shall show for ever, and the condition that says so.
+
+    videos: how many; the digits go round.
+    Returns (b,) digits, and a condition for one frame.
+    """
+    digits = torch.arange(videos) % 10
+    return digits, Condition(labels=torch.stack([digits, torch.full_like(digits, OPEN)], 1)[:, None])
 
 # %% ../nbs/44a_long.ipynb #6d1bde5f
 MEASURES = ('distance', 'coverage', 'ink', 'sharpness', 'survival', 'same')
@@ -165,16 +175,6 @@ def measure_long(samplers: Sequence[Sampler], settings: LongSettings = LongSetti
             rows += measure_steps(sampler, name, reference, settings)
     facts = {'settings': settings.record(), 'provenance': provenance(device, seed=settings.seed)}
     return {**facts, 'rows': rows, 'answer': steps_and_time(rows)}
-
-
-def one_digit_each(videos: int) -> tuple[Tensor, Condition]:
-    """Digits that some videos shall show for ever, and the condition that says so.
-
-    videos: how many; the digits go round.
-    Returns (b,) digits, and a condition for one frame.
-    """
-    digits = torch.arange(videos) % 10
-    return digits, Condition(labels=torch.stack([digits, torch.full_like(digits, OPEN)], 1)[:, None])
 
 
 def measure_steps(sampler: Sampler, name: str, reference: Reference, settings: LongSettings) -> list[dict]:

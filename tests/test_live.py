@@ -1,21 +1,19 @@
 "Streams, the live page, and what a browser sees of it."
 import asyncio
 import copy
-import http.server
 import json
 import signal
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import asdict
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from browser.measure import drive, files_server, inputs_file, record
 from dot import Dot
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
@@ -41,7 +39,6 @@ from asdvideo.wan.training import embed_prompts
 
 FRAME = (1, 24, 24)
 STUDENTS = {'dot': (Dot(), StepList(4)), 'twin': (Dot(), StepList(4))}
-BROWSER = Path(__file__).parent/'browser'
 
 
 def network(layout: CausalLayout) -> VideoTransformer:
@@ -309,16 +306,6 @@ def test_a_star_acts_on_the_first_chunk_and_the_viewer_is_told():
 
 # the browser
 
-async def drive(script, browser, address, picture):
-    "What a script of the browser has measured."
-    folder, chromium = browser
-    words = 'node', BROWSER/script, folder/'node_modules', address, chromium, picture
-    process = await asyncio.create_subprocess_exec(*map(str, words), stdout=subprocess.PIPE)
-    out, _ = await asyncio.wait_for(process.communicate(), 120)
-    assert process.returncode == 0
-    return json.loads(out)
-
-
 def test_a_browser_shows_and_steers(browser, tmp_path):
     facts = serve(lambda address: drive('live.mjs', browser, address, tmp_path/'live.png'))
     assert facts['problems'] == []
@@ -330,7 +317,7 @@ def test_a_browser_shows_and_steers(browser, tmp_path):
     assert facts['pressed'] == '7'
     assert facts['swiped']['x'] < facts['right']['x'] - .2
     assert facts['touched']['x'] > facts['swiped']['x'] + .2, 'a finger that moves to the right'
-    assert facts['graph']['first'] == 0 and facts['graph']['later'] > 200, 'the graph of latency has no line'
+    assert facts['graph']['pixels'] > 200, 'the graph of latency has no line'
     assert facts['graph']['colours'] == 2, 'one line for each student'
 
 
@@ -584,18 +571,6 @@ def test_without_the_runtime_there_is_no_page_but_an_error(happens, tmp_path, mo
         export.fetch_runtime(tmp_path)
 
 
-def files_server(folder):
-    "A plain file server on a free port, in a thread."
-    server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), partial(Quiet, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *words):
-        pass
-
-
 @onnx
 def test_the_shipped_student_is_exported_exactly(tmp_path):
     "Keys and values of a trained network are large numbers, so their error is measured in relation to them."
@@ -619,18 +594,14 @@ def test_a_browser_computes_what_torch_computes(browser, tmp_path):
         if 'onnxruntime-web' in str(error):
             pytest.skip(f'npm: {error}')
         raise
-    inputs = export.ChunkPass(net).example(2, start=4)
-    plain = {}
-    for name, x in inputs.items():
-        kind = 'int32' if name == 'labels' else 'float32'
-        plain[name] = {'type': kind, 'dims': list(x.shape), 'data': x.flatten().tolist()}
-    (tmp_path/'inputs.json').write_text(json.dumps(plain))
+    inputs = inputs_file(net, tmp_path)
     server = files_server(tmp_path)
     address = f'http://127.0.0.1:{server.server_address[1]}/'
     facts = asyncio.run(drive('export.mjs', browser, address, tmp_path/'page.png'))
     server.shutdown()
     server.server_close()
     assert facts['rate'] > 1, 'frames per second on the page'
+    assert record(facts, 'blank')['frames_per_second'] == round(facts['rate'], 1) and facts['version']
     assert facts['problems'] == []
     assert facts['first'] != facts['later']
     assert facts['one'].startswith('1 pass,') and facts['four'].startswith('4 passes,')
