@@ -142,10 +142,11 @@ def check_like(name: str, tensor: Any, other: torch.Tensor) -> torch.Tensor:
     other: the tensor whose shape is wanted.
     Raises AsdError if `tensor` is no tensor or has another shape.
     """
+    if isinstance(tensor, torch.Tensor) and tensor.shape == other.shape:
+        return tensor           # no message is written for a check that holds
     shape = tuple(other.shape)
     require(isinstance(tensor, torch.Tensor), f'{name} of type {type(tensor).__name__}', f'a tensor of shape {shape}')
-    require(tuple(tensor.shape) == shape, f'{name} of shape {tuple(tensor.shape)}', f'the shape {shape}')
-    return tensor
+    raise AsdError(f'{name} of shape {tuple(tensor.shape)}: expected the shape {shape}.')
 
 # %% ../nbs/60_errors.ipynb #c4ec0d02
 def in_words(name: str, value: object) -> str:

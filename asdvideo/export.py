@@ -210,7 +210,8 @@ def fetch_runtime(folder: Path) -> None:
     """
     require(shutil.which('npm'), 'no npm', 'npm, to fetch onnxruntime-web', 'Install Node.js.')
     with tempfile.TemporaryDirectory() as place:
-        words = ['npm', 'install', '--silent', '--no-save', '--ignore-scripts', f'onnxruntime-web@{RUNTIME_VERSION}']
+        words = ['npm', 'install', '--silent', '--no-save', '--ignore-scripts', '--prefer-offline', '--no-audit']
+        words.append(f'onnxruntime-web@{RUNTIME_VERSION}')
         try:
             done = subprocess.run(words, cwd=place, capture_output=True, text=True, timeout=600)
             require(done.returncode == 0, f'npm: {done.stderr[-300:]}', 'onnxruntime-web from npm')

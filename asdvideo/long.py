@@ -5,7 +5,6 @@
 # %% ../nbs/44a_long.ipynb #2ff1dff3
 from __future__ import annotations
 
-import itertools
 import math
 import time
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from torch import Tensor
 from .causal import causal
 from .denoiser import CausalLayout, Condition, Denoiser
 from .devices import check_memory
-from .digits import DigitsSettings, SteeredDigits
+from .digits import OPEN, DigitsSettings, SteeredDigits
 from .errors import check_int, checked, require
 from .files import provenance
 from .judge import NOTHING
@@ -33,8 +32,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # %% auto #0
-__all__ = ['MEASURES', 'LAYOUTS', 'write_long', 'Drift', 'drift', 'draw_drift', 'LongSettings', 'measure_long', 'drift_record',
-           'describe_long']
+__all__ = ['MEASURES', 'LAYOUTS', 'write_long', 'one_digit_each', 'Drift', 'drift', 'draw_drift', 'LongSettings', 'measure_long',
+           'measure_steps', 'steps_and_time', 'drift_record', 'describe_long']
 
 # %% ../nbs/44a_long.ipynb #28e93615
 @checked(frame=(1, 65_536))
@@ -65,8 +64,18 @@ def write_long(
     video = VideoStream(causal(model, layout), frame, schedule, condition, seed, batch)
     return torch.cat([next(video).cpu() for _ in range(chunks)], 1)
 
+
+def one_digit_each(videos: int) -> tuple[Tensor, Condition]:
+    """Digits that some videos shall show for ever, and the condition that says so.
+
+    videos: how many; the digits go round.
+    Returns (b,) digits, and a condition for one frame.
+    """
+    digits = torch.arange(videos) % 10
+    return digits, Condition(labels=torch.stack([digits, torch.full_like(digits, OPEN)], 1)[:, None])
+
 # %% ../nbs/44a_long.ipynb #6d1bde5f
-MEASURES = ('distance', 'coverage', 'ink', 'sharpness', 'survival')
+MEASURES = ('distance', 'coverage', 'ink', 'sharpness', 'survival', 'same')
 
 
 @dataclass(frozen=True)
@@ -84,12 +93,13 @@ class Drift:
 
 
 @checked(video='b f 1 h w')
-def drift(reference: Reference, video: Tensor, stretch: int = 12) -> Drift:
+def drift(reference: Reference, video: Tensor, stretch: int = 12, digits: Tensor | None = None) -> Drift:
     """Measures in stretches of time.
 
     reference: real clips.
     video: (b, f, 1, h, w), of any length.
     stretch: frames in each stretch; what is left over at the end is not measured.
+    digits: (b,) what the videos shall show all the time; None: what they show most in their first stretch.
     """
     count = video.shape[1] // check_int('stretch', stretch, 1, video.shape[1])
     require(len(video) > 1, f'{len(video)} video', 'at least 2')
@@ -97,12 +107,16 @@ def drift(reference: Reference, video: Tensor, stretch: int = 12) -> Drift:
     scale, alive = reference.scales[2], (seen.digit != NOTHING).float()
     frames = reference.frames / scale
     pieces = [psi.flatten(0, 1) / scale for psi in seen.psi.unflatten(1, (count, stretch)).unbind(1)]
+    digits = seen.digit[:, :stretch].mode(1).values if digits is None else digits.to(seen.digit)
+    kept = (seen.digit == digits[:, None]) & (digits[:, None] != NOTHING)
+    same = (kept.float().unflatten(1, (count, stretch)).mean(2) > .5).float()
     curves = {
         'distance': [frechet(frames, piece) for piece in pieces],
         'coverage': [density_coverage(frames, piece)[1].mean().item() for piece in pieces],
         'ink': (seen.ink.unflatten(1, (count, stretch)).mean((0, 2)) / real.ink.mean()).tolist(),
         'sharpness': (seen.sharpness.unflatten(1, (count, stretch)).mean((0, 2)) / real.sharpness.mean()).tolist(),
         'survival': alive.cumprod(1).mean(0)[stretch - 1::stretch].tolist(),
+        'same': same.cumprod(1).mean(0).tolist(),
     }
     return Drift([stretch * i + stretch // 2 for i in range(count)], curves)
 
@@ -114,12 +128,13 @@ def draw_drift(drifts: dict[str, Drift]) -> Figure:
     """
     import matplotlib.pyplot as plt
 
-    fig, axes = plt.subplots(1, len(MEASURES), figsize=(11, 2.4), dpi=90, layout='constrained')
+    fig, axes = plt.subplots(1, len(MEASURES), figsize=(12, 2.2), dpi=90, layout='constrained')
     for ax, measure in zip(axes, MEASURES):
         for name, found in drifts.items():
             ax.plot(found.frames, found.curves[measure], label=name)
         ax.set(xlabel='frame', title=measure)
-    axes[-1].set_ylim(-.05, 1.05)
+    for ax in axes[-2:]:
+        ax.set_ylim(-.05, 1.05)
     axes[-1].legend(frameon=False, fontsize=7)
     return fig
 
@@ -154,20 +169,69 @@ def measure_long(samplers: Sequence[Sampler], settings: LongSettings = LongSetti
     device = next(samplers[0].net.parameters()).device
     reference = Reference.of_world(load_judge(device), SteeredDigits(part='test'), settings.real)
     frames = settings.times * samplers[0].frames
-    real = SteeredDigits(DigitsSettings(frames=frames), part='test')
-    video, _ = real.sample(Draws([stream(settings.seed, 'long')], settings.videos))
-    rows = [{'network': 'real', **drift_record(drift(reference, video, settings.stretch))}]
+    real = SteeredDigits(DigitsSettings(frames=frames, cut=0.), part='test')
+    video, shown = real.sample(Draws([stream(settings.seed, 'long')], settings.videos))
+    rows = [{'network': 'real', **drift_record(drift(reference, video, settings.stretch, shown.labels[:, 0, 0]))}]
     for sampler in samplers:
         require(sampler.student, f'the network {sampler.name}', 'a causal student')
-        for name, steps in itertools.product(settings.layouts, settings.steps):
-            schedule, layout = Schedule.parse(steps, sampler.step_list), LAYOUTS[name]
-            begin, chunks = time.perf_counter(), frames // layout.chunk
-            frame, seed = video.shape[2:], settings.seed
-            video = write_long(sampler.net, layout, schedule, frame, chunks, settings.videos, seed=seed)
-            facts = {'network': sampler.name, 'layout': name, 'steps': steps}
-            seconds = round(time.perf_counter() - begin, 1)
-            rows.append({**facts, 'seconds': seconds, **drift_record(drift(reference, video, settings.stretch))})
-    return {'settings': settings.record(), 'rows': rows, 'provenance': provenance(device, seed=settings.seed)}
+        for name in settings.layouts:
+            rows += measure_steps(sampler, name, reference, settings)
+    facts = {'settings': settings.record(), 'provenance': provenance(device, seed=settings.seed)}
+    return {**facts, 'rows': rows, 'answer': steps_and_time(rows)}
+
+
+def measure_steps(sampler: Sampler, name: str, reference: Reference, settings: LongSettings) -> list[dict]:
+    """Drift of one student with one layout: a row for each number of steps, and one for their mixture.
+
+    sampler: the student.
+    name: of the layout, one of `LAYOUTS`.
+    reference: real clips.
+    settings: what is measured.
+    """
+    (digits, condition), layout, rows, mixed = one_digit_each(settings.videos), LAYOUTS[name], [], []
+    c, chunks = sampler.net.config, settings.times * sampler.frames // layout.chunk
+    frame, facts = (c.channels, c.size, c.size), {'network': sampler.name, 'layout': name}
+    for i, steps in enumerate(settings.steps):
+        schedule, begin = Schedule.parse(steps, sampler.step_list), time.perf_counter()
+        video = write_long(sampler.net, layout, schedule, frame, chunks, settings.videos, condition, settings.seed)
+        seconds, found = round(time.perf_counter() - begin, 1), drift(reference, video, settings.stretch, digits)
+        rows.append({**facts, 'steps': steps, 'seconds': seconds, **drift_record(found)})
+        mixed.append(video[i::len(settings.steps)])
+    order = torch.cat([digits[i::len(settings.steps)] for i in range(len(settings.steps))])
+    found = drift(reference, torch.cat(mixed), settings.stretch, order)
+    return [*rows, {**facts, 'steps': 'mix', **drift_record(found)}]
+
+
+def steps_and_time(rows: Sequence[dict]) -> dict:
+    """Does drift between step counts show up as drift in time?
+
+    rows: of `measure_long`.
+    Returns for every student and layout the drift between step counts in the first and the last stretch and the drift
+    in time, then the correlation of the first with the third, its 95 % interval (Fisher's; None below four pairs), and
+    the answer in words.
+    """
+    groups: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for row in rows:
+        if 'steps' in row:
+            groups.setdefault((row['network'], row['layout']), {})[row['steps']] = row['curves']['distance']
+    pairs = []
+    for (network, layout), curves in groups.items():
+        mix = curves['mix']
+        alone = [sum(values) / len(values) for values in zip(*(c for n, c in curves.items() if n != 'mix'))]
+        between, time = [a - m for a, m in zip(alone, mix)], alone[-1] - alone[0]
+        facts = {'between_first': between[0], 'between_last': between[-1], 'in_time': time}
+        pairs.append({'network': network, 'layout': layout, **{k: round(v, 4) for k, v in facts.items()}})
+    known = torch.tensor([[pair['between_first'], pair['in_time']] for pair in pairs], dtype=torch.double)
+    enough = len(pairs) > 3 and bool((known.std(0) > 0).all())
+    if not enough:
+        few = f'not known: {len(pairs)} pairs of student and layout, at least 4 are needed'
+        return {'pairs': pairs, 'correlation': None, 'interval': None, 'answer': few}
+    r = known.T.corrcoef()[0, 1].clamp(-.999999, .999999)
+    half = 1.96 / (len(pairs) - 3) ** .5
+    low, high = (torch.tanh(torch.atanh(r) + side).item() for side in (-half, half))
+    answer = 'yes' if low > 0 else 'the other way round' if high < 0 else 'no sign of it'
+    interval = [round(low, 3), round(high, 3)]
+    return {'pairs': pairs, 'correlation': round(r.item(), 3), 'interval': interval, 'answer': answer}
 
 
 def drift_record(found: Drift) -> dict:
@@ -190,4 +254,9 @@ def describe_long(result: dict) -> str:
         curves = (f'{row["curves"][name][0]:.2f} to {row["curves"][name][-1]:.2f}' for name in MEASURES)
         who = f'{row["network"]:10} {row.get("layout", ""):18} {row.get("steps", ""):6}'
         lines.append(who + ''.join(f'{curve:>20}' for curve in curves))
+    told = result['answer']
+    lines.append('\nDoes drift between step counts show up as drift in time? ' + told['answer'])
+    if told['correlation'] is not None:
+        (low, high), count = told['interval'], len(told['pairs'])
+        lines.append(f'Correlation over {count} students and layouts: {told["correlation"]} ({low} to {high}).')
     return '\n'.join(lines)

@@ -15,9 +15,11 @@ if 'PYTEST_XDIST_WORKER' in os.environ:
 sys.path.insert(0, str(Path(__file__).parent))
 
 
-@pytest.fixture(scope='session')
-def browser() -> tuple[Path, str]:
-    "A folder whose node_modules have playwright-core, kept between runs, and Chromium; skips where one is missing."
+def find_browser() -> tuple[Path, str]:
+    """A folder whose node_modules have playwright-core, kept between runs, and Chromium.
+
+    Skips the test where one is missing, or where npm cannot get it.
+    """
     names = filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome')))
     chromium = next(names, None)
     if chromium is None or shutil.which('npm') is None or shutil.which('node') is None:
@@ -27,6 +29,16 @@ def browser() -> tuple[Path, str]:
     with FileLock(folder/'.lock'):
         if not (folder/'node_modules'/'playwright-core').is_dir():
             command = ['npm', 'install', '--silent', '--no-save', 'playwright-core']
-            if subprocess.run(command, cwd=folder, capture_output=True).returncode:
+            try:
+                failed = subprocess.run(command, cwd=folder, capture_output=True, timeout=300).returncode
+            except (OSError, subprocess.TimeoutExpired) as error:
+                failed = error
+            if failed:
                 pytest.skip('npm could not get playwright-core')
     return folder, chromium
+
+
+@pytest.fixture(scope='session')
+def browser() -> tuple[Path, str]:
+    "See `find_browser`."
+    return find_browser()

@@ -1,21 +1,19 @@
 "Streams, the live page, and what a browser sees of it."
 import asyncio
 import copy
-import http.server
 import json
 import signal
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import asdict
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from browser.measure import drive, files_server, inputs_file, record
 from dot import Dot
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
@@ -34,13 +32,13 @@ from asdvideo.rollout import Noise, rollout
 from asdvideo.sampling import Sampler, generate, load
 from asdvideo.schedule import Schedule, StepList
 from asdvideo.stream import VideoStream, Wish
+from asdvideo.teacher import Guided
 from asdvideo.transformer import NetworkConfig, VideoTransformer, rotary_table
 from asdvideo.wan import memory
 from asdvideo.wan.training import embed_prompts
 
 FRAME = (1, 24, 24)
 STUDENTS = {'dot': (Dot(), StepList(4)), 'twin': (Dot(), StepList(4))}
-BROWSER = Path(__file__).parent/'browser'
 
 
 def network(layout: CausalLayout) -> VideoTransformer:
@@ -69,6 +67,20 @@ def test_a_stream_is_the_rollout(layout, name):
         video.condition = condition.frames(start, start + size)
         assert next(video).equal(whole[:, start:start + size])
         start += size
+
+
+@pytest.mark.parametrize('cache', [None, RingCache], ids=['value', 'ring'])
+@pytest.mark.parametrize('layout', [CausalLayout(2, window=6), CausalLayout(2, window=6, sink=2)], ids=str)
+def test_a_stream_with_guidance_is_the_rollout(layout, cache):
+    "Guidance reads the cache for told and open labels at once, so the cache holds both."
+    net, schedule = Guided(network(layout), 1.5), Schedule.parse('2', StepList(4, 3.))
+    with torch.no_grad():
+        whole = rollout(net, Noise((1, 12, *FRAME), 7, layout), schedule, ask('3,left', 12))
+        plain = rollout(net.model, Noise((1, 12, *FRAME), 7, layout), schedule, ask('3,left', 12))
+    video = VideoStream(net, FRAME, schedule, ask('3,left', 1), 7, cache=None if cache is None else cache(layout))
+    found = torch.cat([next(video) for _ in range(6)], 1)
+    assert found.equal(whole) if cache is None else (found - whole).abs().max() < 1e-4
+    assert (whole - plain).abs().max() > 1e-2
 
 
 def test_a_stream_decodes_what_it_hands_out():
@@ -294,16 +306,6 @@ def test_a_star_acts_on_the_first_chunk_and_the_viewer_is_told():
 
 # the browser
 
-async def drive(script, browser, address, picture):
-    "What a script of the browser has measured."
-    folder, chromium = browser
-    words = 'node', BROWSER/script, folder/'node_modules', address, chromium, picture
-    process = await asyncio.create_subprocess_exec(*map(str, words), stdout=subprocess.PIPE)
-    out, _ = await asyncio.wait_for(process.communicate(), 120)
-    assert process.returncode == 0
-    return json.loads(out)
-
-
 def test_a_browser_shows_and_steers(browser, tmp_path):
     facts = serve(lambda address: drive('live.mjs', browser, address, tmp_path/'live.png'))
     assert facts['problems'] == []
@@ -314,6 +316,9 @@ def test_a_browser_shows_and_steers(browser, tmp_path):
     assert facts['resumed']['y'] < facts['paused']['y'] - .3
     assert facts['pressed'] == '7'
     assert facts['swiped']['x'] < facts['right']['x'] - .2
+    assert facts['touched']['x'] > facts['swiped']['x'] + .2, 'a finger that moves to the right'
+    assert facts['graph']['pixels'] > 200, 'the graph of latency has no line'
+    assert facts['graph']['colours'] == 2, 'one line for each student'
 
 
 # speed
@@ -416,12 +421,31 @@ def test_a_long_video_is_a_stream():
 
 def test_long_videos_of_a_student():
     sampler = Sampler(network(CausalLayout(2)), StepList(4), 12, 'blank')
-    settings = long.LongSettings(times=2, steps=('1', '2'), layouts=('window 6, sink 2',), videos=2, real=24)
-    rows = long.measure_long([sampler], settings)['rows']
-    assert [(row['network'], row.get('steps')) for row in rows] == [('real', None), ('blank', '1'), ('blank', '2')]
+    settings = long.LongSettings(times=2, steps=('1', '2'), layouts=('window 6, sink 2',), videos=4, real=24)
+    result = long.measure_long([sampler], settings)
+    rows, names = result['rows'], ['1', '2', 'mix']
+    assert [(row['network'], row.get('steps')) for row in rows] == [('real', None), *(('blank', n) for n in names)]
+    first = [row['curves']['distance'][0] for row in rows[1:]]
+    pair, = result['answer']['pairs']
+    assert pair['between_first'] == pytest.approx((first[0] + first[1]) / 2 - first[2], abs=2e-4)
+    growth = [row['slopes']['distance'] for row in rows[1:3]]
+    assert pair['in_time'] == pytest.approx(sum(growth) / 2, abs=2e-4)
     assert all(row['frames'] == [6, 18] and len(row['curves']['distance']) == 2 for row in rows)
     assert rows[1]['slopes']['distance'] == pytest.approx(np.subtract(*rows[1]['curves']['distance'][::-1]), abs=2e-4)
-    assert 'sink 2' in long.describe_long({'rows': rows})
+    text = long.describe_long(result)
+    assert 'sink 2' in text and 'Does drift between step counts show up as drift in time? not known' in text
+
+
+def test_another_digit_does_not_survive():
+    "The video goes on with a digit in every frame, but after the first stretch with another one than was asked for."
+    reference = Reference.of_world(load_judge('cpu'), SteeredDigits(), 24)
+    video, shown = SteeredDigits(DigitsSettings(frames=24, cut=0.)).sample(Draws([stream(0)], 40))
+    digits = shown.labels[:, 0, 0]
+    kept = long.drift(reference, video, 12, digits)
+    other = (digits[:, None] != digits).float().argmax(1)
+    changed = long.drift(reference, torch.cat([video[:, :12], video[other, 12:]], 1), 12, digits)
+    assert min(kept.curves['same']) > .85 and changed.curves['same'][0] > .85
+    assert changed.curves['same'][1] < .1 and changed.curves['survival'][1] > .85
 
 
 # students that were trained without a window
@@ -547,18 +571,6 @@ def test_without_the_runtime_there_is_no_page_but_an_error(happens, tmp_path, mo
         export.fetch_runtime(tmp_path)
 
 
-def files_server(folder):
-    "A plain file server on a free port, in a thread."
-    server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), partial(Quiet, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *words):
-        pass
-
-
 @onnx
 def test_the_shipped_student_is_exported_exactly(tmp_path):
     "Keys and values of a trained network are large numbers, so their error is measured in relation to them."
@@ -582,18 +594,14 @@ def test_a_browser_computes_what_torch_computes(browser, tmp_path):
         if 'onnxruntime-web' in str(error):
             pytest.skip(f'npm: {error}')
         raise
-    inputs = export.ChunkPass(net).example(2, start=4)
-    plain = {}
-    for name, x in inputs.items():
-        kind = 'int32' if name == 'labels' else 'float32'
-        plain[name] = {'type': kind, 'dims': list(x.shape), 'data': x.flatten().tolist()}
-    (tmp_path/'inputs.json').write_text(json.dumps(plain))
+    inputs = inputs_file(net, tmp_path)
     server = files_server(tmp_path)
     address = f'http://127.0.0.1:{server.server_address[1]}/'
     facts = asyncio.run(drive('export.mjs', browser, address, tmp_path/'page.png'))
     server.shutdown()
     server.server_close()
     assert facts['rate'] > 1, 'frames per second on the page'
+    assert record(facts, 'blank')['frames_per_second'] == round(facts['rate'], 1) and facts['version']
     assert facts['problems'] == []
     assert facts['first'] != facts['later']
     assert facts['one'].startswith('1 pass,') and facts['four'].startswith('4 passes,')

@@ -3,7 +3,7 @@ import copy
 
 import pytest
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler
+from diffusers import FlowMatchEulerDiscreteScheduler, WanPipeline, WanTransformer3DModel
 
 from asdvideo.cache import RingCache
 from asdvideo.causal import by_chunks
@@ -17,7 +17,7 @@ from asdvideo.settings import changed
 from asdvideo.shards import read_header
 from asdvideo.teacher import Guided
 from asdvideo.training import fit
-from asdvideo.wan.model import FrameAttention, WanCache, random_wan
+from asdvideo.wan.model import CausalWan, FrameAttention, WanCache, random_wan
 from asdvideo.wan.training import (
     WAN_ASD,
     WAN_DMD,
@@ -276,6 +276,33 @@ def test_the_levels_are_those_of_the_scheduler(pipe, shift):
     parts = {name: getattr(pipe, name) for name in ('tokenizer', 'text_encoder', 'vae', 'transformer')}
     shifted = CausalWanPipeline(**parts, scheduler=FlowMatchEulerDiscreteScheduler(shift=shift))
     assert shifted.step_list == StepList(4, shift)
+
+
+def test_the_levels_of_a_stream_are_those_of_its_scheduler(pipe):
+    "Not only the list: the noise levels that the network sees."
+    parts = {name: getattr(pipe, name) for name in ('tokenizer', 'text_encoder', 'vae', 'transformer')}
+    shifted = CausalWanPipeline(**parts, scheduler=FlowMatchEulerDiscreteScheduler(shift=2.))
+    shifted.set_progress_bar_config(disable=True)
+    seen = []
+    next(shifted.stream('snow', '4', 9, 32, 32, seeded(), lambda pipe, step, time, tensors: seen.append(time)))
+    assert seen == pytest.approx([1000 * level for level in StepList(4, 2.).levels])
+    assert seen != pytest.approx([1000 * level for level in StepList(4, 5.).levels])
+
+
+def test_diffusers_loads_what_is_saved(pipe, tmp_path):
+    "Every part by diffusers itself, and all of them as its own pipeline for Wan: the same weights, the same pass."
+    pipe.save_pretrained(tmp_path)
+    theirs = WanPipeline.from_pretrained(tmp_path)
+    alone = WanTransformer3DModel.from_pretrained(tmp_path/'transformer')
+    latents, text = torch.randn(1, 4, 2, 4, 4, generator=seeded()), torch.randn(1, 6, 16, generator=seeded(1))
+    with torch.no_grad():
+        ours = CausalWan(pipe.transformer, null=text)(
+            latents.transpose(1, 2), torch.full((1, 2), .5), Condition(text=text)).transpose(1, 2)
+        for model in (theirs.transformer, alone):
+            found = model(latents, torch.tensor([500.]), text).sample
+            torch.testing.assert_close(found, ours, atol=1e-5, rtol=1e-4)
+    for name, weight in pipe.vae.state_dict().items():
+        assert theirs.vae.state_dict()[name].equal(weight), name
 
 
 def test_an_interrupted_stream_ends(pipe):

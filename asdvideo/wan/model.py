@@ -22,6 +22,7 @@ from ..cache import KVCache, Layers, ValueCache
 from ..denoiser import Cache, CausalLayout, Condition, Denoiser
 from ..errors import check_like, check_shape, check_type, require
 from ..randomness import seeded
+from ..rollout import same_level
 from ..transformer import rotary_table, rotate
 
 # %% auto #0
@@ -110,7 +111,7 @@ class Sight:
 
 @dataclass
 class TextMemory:
-    "An embedded text with its keys and values, as long as one and the same text is asked for."
+    "An embedded text with its keys and values, as long as one and the same text is asked for; embedded noise levels."
 
     source: Tensor | None = None
     "the text that the rest belongs to"
@@ -118,6 +119,8 @@ class TextMemory:
     "(b, l, d)"
     layers: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     "keys and values by layer"
+    levels: dict[tuple[int, int], tuple[Tensor, tuple[Tensor, Tensor]]] = field(default_factory=dict)
+    "noise levels that were embedded, with their vectors and modulations, by the identity and version of the tensor"
 
 
 @dataclass
@@ -342,10 +345,22 @@ class CausalWan(Denoiser):
             vector = e.time_embedder(wave.to(e.time_embedder.linear_1.weight.dtype)).to(e.time_proj.weight.dtype)
             return vector, e.time_proj(e.act_fn(vector)).unflatten(1, (6, -1))
 
+    def embedded_levels(self, sigma: Tensor, cache: Cache | None) -> tuple[Tensor, Tensor]:
+        "`embed_sigma`; where no gradient flows, a tensor of levels that comes again is remembered in the cache."
+        if torch.is_grad_enabled() or not isinstance(cache, WanCache):
+            return self.embed_sigma(sigma)
+        known, key = cache.memory.levels, (id(sigma), 0 if sigma.is_inference() else sigma._version)
+        if key not in known:
+            if len(known) >= 16:
+                known.clear()
+            known[key] = sigma, self.embed_sigma(sigma)
+        return known[key][1]
+
     def tokens(self, xt: Tensor) -> Tensor:
         "The embedded patches of every frame: (b * f, s, width)."
-        cells = xt.flatten(0, 1).unflatten(3, (-1, self.patch)).unflatten(2, (-1, self.patch))      # bf c r p q l
-        patches = cells.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+        b, f, c, h, w = xt.shape
+        cut = xt.reshape(b, f, c, h // self.patch, self.patch, w // self.patch, self.patch)
+        patches = cut.permute(0, 1, 3, 5, 2, 4, 6).reshape(b * f, -1, c * self.patch ** 2)
         embed = self.model.patch_embedding
         return F.linear(patches.to(embed.weight.dtype), embed.weight.flatten(1), embed.bias)
 
@@ -392,7 +407,7 @@ class CausalWan(Denoiser):
         if clean is not None:
             xt = torch.cat([check_like('clean', clean, xt), xt], 1)
             sigma = torch.cat([torch.zeros_like(sigma), sigma], 1)
-        x, (vector, modulation), kept = self.tokens(xt), self.embed_sigma(sigma), []
+        x, (vector, modulation), kept = self.tokens(xt), self.embedded_levels(sigma, cache), []
         for i, block in enumerate(self.blocks):
             if self.checkpointing and torch.is_grad_enabled():
                 x = checkpoint(block, x, told, modulation, sight, use_reentrant=False)
@@ -409,9 +424,9 @@ class CausalWan(Denoiser):
         model = self.model
         shift, scale = (model.scale_shift_table + vector[:, None]).chunk(2, dim=1)
         y = model.proj_out((model.norm_out(x.float()) * (1 + scale) + shift).type_as(x))
-        rows, p = xt.shape[3] // self.patch, self.patch
-        cells = y.unflatten(2, (p, p, -1)).unflatten(1, (rows, -1))         # bf r q p l c
-        return cells.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3).unflatten(0, xt.shape[:2]).to(xt.dtype)
+        b, f, _, h, w = xt.shape
+        cut = y.reshape(b, f, h // self.patch, w // self.patch, self.patch, self.patch, -1)
+        return cut.permute(0, 1, 6, 2, 4, 3, 5).reshape(b, f, -1, h, w).to(xt.dtype)
 
     def forward(
         self, xt: Tensor, sigma: Tensor, condition: Condition, cache: Cache | None = None, clean: Tensor | None = None
@@ -436,12 +451,12 @@ class CausalWan(Denoiser):
     def append(self, cache: Cache, x0: Tensor, condition: Condition, sigma: Tensor | None = None) -> KVCache:
         "The context pass; see `Denoiser.append`. The last block only makes its keys and values."
         past, x0 = check_type('cache', cache, KVCache), x0.detach()
-        sigma = torch.zeros(x0.shape[:2], device=x0.device) if sigma is None else sigma
+        sigma = same_level(0., *x0.shape[:2], str(x0.device)) if sigma is None else sigma
         self.check(x0, sigma, condition)
         sight, told = self.sight(x0, past, False), self.told(condition, len(x0), past)
         own: list[tuple[Tensor, Tensor]] = []
         sight.own = own
-        x, (_, modulation), last = self.tokens(x0), self.embed_sigma(sigma), self.blocks[-1]
+        x, (_, modulation), last = self.tokens(x0), self.embedded_levels(sigma, past), self.blocks[-1]
         for block in self.blocks[:-1]:
             x = block(x, told, modulation, sight)
         if isinstance(last, FSDPModule):        # its weights are gathered only for a whole pass

@@ -9,7 +9,7 @@ const shown = () => page.locator('#students canvas').evaluate(canvas => canvas.t
 await page.waitForFunction(() => /pass/.test(document.querySelector('#students figcaption span')?.textContent), null, { timeout: 60000 });
 await page.fill('#speed', '60');
 await page.locator('#speed').blur();
-const facts = { first: await shown() };
+const facts = { first: await shown(), version: browser.version() };
 // Frames that are really shown in a second, at one step for each chunk and with the clock set to sixty.
 facts.rate = await page.evaluate(async () => {
   const pen = CanvasRenderingContext2D.prototype, put = pen.putImageData, seconds = 3;

@@ -8,6 +8,7 @@ export async function openPage(modules, address, executablePath) {
   const { chromium } = createRequire(`${modules}/`)('playwright-core');
   const browser = await chromium.launch({ executablePath, args: FLAGS });
   const page = await browser.newPage({ viewport: { width: 760, height: 860 } });
+  page.setDefaultTimeout(120000);                 // on a busy machine a page that computes answers late
   const problems = [];
   page.on('pageerror', error => problems.push(String(error)));
   page.on('console', message => message.type() === 'error' && problems.push(message.text()));

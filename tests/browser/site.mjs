@@ -44,14 +44,15 @@ const figures = {
   '17_cache.html': [['#maskview', '.now']], '18_schedule.html': [['#passplan', 'input']],
   '19_rollout.html': [['.asdvideo-slides', '.moment']], '22_law.html': [['#lawfilm', 'input']],
   '39b_verdict.html': [['#verdict', 'input']], '41_sampling.html': [['.asdvideo-slides', '.which']],
-  '45_player.html': [['.asdvideo-film', '.time']], '68_pictures.html': [['.asdvideo-slides', '.moment']],
+  '45_player.html': [['.asdvideo-film', '.time'], ['.asdvideo-film', '.steps']],
+  '68_pictures.html': [['.asdvideo-slides', '.moment']],
 };
 for (const [name, found] of Object.entries(figures)) {
   await open(name);
   for (const [where, which] of found) {
     const figure = page.locator(where).first();
     await figure.scrollIntoViewIfNeeded();
-    if (where === '.asdvideo-film') await figure.locator('button').click();     // it plays by itself; now it rests
+    if (which === '.time') await figure.locator('button').click();     // it plays by itself; now it rests
     await page.waitForTimeout(200);
     const drawing = () => figure.evaluate(box => {
       const canvas = box.querySelector('canvas');
