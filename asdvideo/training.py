@@ -62,6 +62,7 @@ class StageSettings(Settings):
     seed: int = setting(0, 'of all draws', high=2 ** 53)
 
 # %% ../nbs/65_training.ipynb #3273e508
+@checked()
 def orthogonalize(matrix: Tensor, rounds: int = 5) -> Tensor:
     """Push all singular values of a matrix towards 1 (Newton-Schulz iteration with Muon's quintic polynomial).
 
@@ -110,6 +111,7 @@ class Muon(torch.optim.Optimizer):
         p.add_(update, alpha=-group['lr'] * .2 * max(p.shape) ** .5)
 
 # %% ../nbs/65_training.ipynb #e08fd977
+@checked()
 def lr_factor(step: int, steps: int, warmup: int = 0, decay: float = 0, since: int = 0) -> float:
     """The factor of the learning rate: rise, plateau, fall.
 

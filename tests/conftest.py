@@ -30,3 +30,31 @@ def browser() -> tuple[Path, str]:
             if subprocess.run(command, cwd=folder, capture_output=True).returncode:
                 pytest.skip('npm could not get playwright-core')
     return folder, chromium
+
+
+# the suite leaves the checkout as it is
+
+ROOT = Path(__file__).resolve().parent.parent
+BEFORE = pytest.StashKey[list[str]]()
+
+
+def surroundings() -> list[str]:
+    "What git sees as changed, and what lies in runs/ and out/."
+    command = ['git', '-C', str(ROOT), 'status', '--porcelain', '--untracked-files=all']
+    found = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+    return found + [str(path) for name in ('runs', 'out') for path in sorted((ROOT/name).glob('*'))]
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    "Look around before the first test; of several workers only their head does."
+    if 'PYTEST_XDIST_WORKER' not in os.environ:
+        session.config.stash[BEFORE] = surroundings()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    "The suite fails if it has changed the checkout, runs/ or out/."
+    before = session.config.stash.get(BEFORE, None)
+    if before is not None and (new := sorted(set(surroundings()) ^ set(before))):
+        print('\nDuring the tests these have changed:', *new, sep='\n')
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
