@@ -46,8 +46,10 @@ def surroundings() -> list[str]:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    "Look around before the first test; of several workers only their head does."
-    if 'PYTEST_XDIST_WORKER' not in os.environ:
+    "Look around before the first test, if all of them are asked for; of several workers only their head does."
+    words = session.config.invocation_params.args
+    whole = not any(Path(str(word).partition('::')[0]).exists() for word in words)
+    if whole and 'PYTEST_XDIST_WORKER' not in os.environ:
         session.config.stash[BEFORE] = surroundings()
 
 
