@@ -24,6 +24,7 @@ from .training import Stage
 from .transformer import NetworkConfig, VideoTransformer
 
 # %% ../nbs/66_checkpoints.ipynb #1b8eaad7
+@checked()
 def half(name: str, tensor: Tensor) -> Tensor:
     """A weight in fp16.
 

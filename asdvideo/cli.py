@@ -227,7 +227,10 @@ def execute(name: str, words: Sequence[str]) -> int:
     except Stopped as stop:
         say(stop)
         return 130
-    except torch.OutOfMemoryError:
+    except (MemoryError, RuntimeError) as error:
+        known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+        if not known and "can't allocate memory" not in str(error):
+            raise
         traceback.print_exc()
         say(MEMORY)
         return 1

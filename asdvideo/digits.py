@@ -78,6 +78,7 @@ class Track:
     "number of the image: (b, f)"
 
 # %% ../nbs/11_digits.ipynb #89553635
+@checked()
 def travel(place: Tensor, step: Tensor, room: float) -> tuple[Tensor, Tensor]:
     """One frame of travel, reflected at the walls.
 

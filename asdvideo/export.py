@@ -184,6 +184,7 @@ RUNTIME = ('ort.wasm.bundle.min.mjs', 'ort-wasm-simd-threaded.wasm')
 RUNTIME_VERSION = '1.30.0'
 
 
+@checked()
 def page_facts(net: VideoTransformer, step_list: StepList, name: str) -> dict:
     """What the page must know about a student.
 
@@ -202,6 +203,7 @@ def page_facts(net: VideoTransformer, step_list: StepList, name: str) -> dict:
     }
 
 
+@checked()
 def fetch_runtime(folder: Path) -> None:
     """Put onnxruntime-web into a folder.
 

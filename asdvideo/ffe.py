@@ -96,6 +96,7 @@ def shifted_stars(chunks: int, most: int, others: int = 1) -> list[str]:
     return [','.join(str(most if i == star else others) for i in range(chunks)) for star in range(chunks)]
 
 
+@checked()
 def pareto(points: dict[str, tuple[float, float]]) -> list[str]:
     """The names that no other beats: nothing is both cheaper and better.
 
@@ -111,6 +112,7 @@ def pareto(points: dict[str, tuple[float, float]]) -> list[str]:
     return front
 
 # %% ../nbs/25_ffe.ipynb #bad6345c
+@checked()
 def border_change(per_frame: Tensor, border: int) -> Tensor:
     """How much a measure changes from the frame before a border to the frame after it.
 

@@ -155,6 +155,7 @@ def listing(folder: str | os.PathLike, pattern: str = '*.safetensors') -> list[P
     return sorted(path for path in Path(folder).glob(pattern) if not path.name.startswith('.'))
 
 
+@checked()
 def clear_parts(folder: str | os.PathLike) -> None:
     """Remove what killed processes have left in a folder. Call it only while the folder is locked.
 
@@ -236,6 +237,7 @@ def load_json(path: str | os.PathLike, remedy: str = '') -> Any:
         raise AsdError(f'{path}: not a JSON file ({error}). {remedy}') from error
 
 # %% ../nbs/62_files.ipynb #f23ad897
+@checked()
 def content_hash(tensors: dict[str, Tensor], description: dict) -> str:
     """SHA-256 over a description and over names, types, shapes and bytes of tensors.
 

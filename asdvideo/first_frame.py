@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from .clips import looks
 from .digits import DigitsSettings, SteeredDigits
-from .errors import require
+from .errors import checked, require
 from .evaluation import plain
 from .ffe import KINDS, allocations, border_change, guesses, pareto, shifted_stars, similarity
 from .files import provenance, save_json
@@ -116,6 +116,7 @@ def front(rows: Sequence[dict], measure: str = 'frechet') -> list[str]:
     return pareto({row['steps']: (row['passes'], sign * row[measure]) for row in rows})
 
 # %% ../nbs/43a_first_frame.ipynb #7bec99db
+@checked()
 def shifted(measured: dict[str, Measured], stars: Sequence[str], measure: str = 'density') -> dict[str, list[float]]:
     """What is lost if the extra steps go to another chunk, at equal cost: differences to the star on the first chunk.
 

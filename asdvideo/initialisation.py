@@ -87,6 +87,7 @@ class WithHistory(Denoiser):
         return self.model(xt, sigma, condition, clean=self.clean)
 
 # %% ../nbs/20_initialisation.ipynb #a4597097
+@checked()
 def ode_loss(
     model: Denoiser,
     path: Tensor,

@@ -84,6 +84,7 @@ class Judge(nn.Module):
         return Seen(*(y.unflatten(0, video.shape[:2]) for y in (psi, self.logits(F.relu(psi)))))
 
 # %% ../nbs/30_judge.ipynb #057dff27
+@checked()
 def bend(frames: Tensor, u: Tensor, amount: float) -> Tensor:
     """Frames that are turned, stretched and sheared a little, each in its own way.
 

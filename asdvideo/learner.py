@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from .errors import checked
 from .settings import Settings, setting
 
 # %% ../nbs/64a_learner.ipynb #7eaa05ab
@@ -31,6 +32,7 @@ class LearnerSettings(Settings):
     average: float = setting(0., 'decay of the running average of the weights; 0: none', high=.999999)
 
 # %% ../nbs/64a_learner.ipynb #619ba7d3
+@checked()
 def orthogonalize(matrix: Tensor, rounds: int = 5) -> Tensor:
     """Push all singular values of a matrix towards 1 (Newton-Schulz iteration with Muon's quintic polynomial).
 
@@ -79,6 +81,7 @@ class Muon(torch.optim.Optimizer):
         p.add_(update, alpha=-group['lr'] * .2 * max(p.shape) ** .5)
 
 # %% ../nbs/64a_learner.ipynb #946bb2db
+@checked()
 def lr_factor(step: int, steps: int, warmup: int = 0, decay: float = 0, since: int = 0) -> float:
     """The factor of the learning rate: rise, plateau, fall.
 

@@ -103,6 +103,7 @@ POLICY = (
 )
 
 
+@checked()
 def own_hosts(port: int) -> tuple[str, str]:
     """What a browser on this machine calls the server.
 

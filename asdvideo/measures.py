@@ -119,6 +119,7 @@ def load_judge(device: str | torch.device | None = None) -> Judge:
     return load_network(data_path('weights', 'judge.safetensors'), device)[0]
 
 # %% ../nbs/32_measures.ipynb #b5846fe9
+@checked()
 def histograms(seen: Look, size: int) -> dict[str, Tensor]:
     """Counts for every law of the world.
 
@@ -301,6 +302,7 @@ class Reference:
         return Measured(numbers | self._over_time(seen), clips)
 
 
+@checked()
 def spread(x: Tensor) -> float:
     """Square root of the total variance.
 
@@ -319,6 +321,7 @@ def alone(seen: Look) -> dict[str, Tensor]:
     return {'ink': seen.ink.mean(1), 'sharpness': seen.sharpness.mean(1), 'jerk': jerk, 'nothing': nothing}
 
 
+@checked()
 def mean(values: Tensor) -> float | None:
     """The mean over the videos that have a value; None if none has.
 

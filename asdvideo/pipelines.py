@@ -303,6 +303,7 @@ class CausalVideoPipeline(ChunkPipeline):
         return self.collect(self.stream(prompt, num_frames=length, **how), output_type)
 
 
+@checked()
 def unit_range(video: Tensor) -> Tensor:
     """A video with every number cut off at -1 and 1.
 
@@ -509,6 +510,7 @@ class CausalWanPipeline(ChunkPipeline):
         self.enable_model_cpu_offload()
 
 # %% ../nbs/53_pipelines.ipynb #f847ab94
+@checked()
 def tiny_wan_pipeline(seed: int = 0) -> CausalWanPipeline:
     """A Wan pipeline of tiny random parts, for trials. It knows the words of "a corgi runs over the snow at dusk".
 
@@ -552,6 +554,7 @@ Trained with asdvideo, an independent implementation of Adversarial Self-Distill
 """
 
 
+@checked()
 def write_card(folder: str | Path, name: str, about: str, usage: str, facts: dict) -> Path:
     """Write the README of a saved pipeline, in the format of model hubs.
 

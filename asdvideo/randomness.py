@@ -42,6 +42,7 @@ def seed_of(seed: int, *names: object) -> int:
     return stream(seed, *names).initial_seed()
 
 
+@checked(seed=(-2 ** 63, 2 ** 63))
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Inside, torch's own generator begins with a seed: layers draw their first weights from it. Then all is as before.

@@ -239,6 +239,7 @@ def known(name: str) -> tuple[Training, int]:
     require(fits, f'training {str(name)[:40]!r}', 'one of ' + ', '.join(CHAIN), remedy)
     return CHAIN[base], int(number) if dash else 0
 
+@checked()
 def earlier(names: Sequence[str]) -> list[str]:
     """All trainings that must come before some students, in order, the judge first.
 
@@ -265,6 +266,7 @@ def settings_of(name: str, recipe: Recipe) -> Any:
     return changed(settings, **dict(training.changes), **({'seed': seed} if seed else {}))
 
 
+@checked()
 def counts_of(name: str, recipe: Recipe) -> tuple[int, ...]:
     """The step counts that a student is trained for.
 
@@ -285,6 +287,7 @@ def fresh_network(recipe: Recipe, steps: int = 0, seed: int = 0) -> VideoTransfo
         return VideoTransformer(changed(recipe.network, steps=steps))
 
 
+@checked()
 def told_steps(net: VideoTransformer, steps: int) -> VideoTransformer:
     """A copy of a network that can be told a step count; until it has learned, it does not heed it.
 
@@ -333,6 +336,7 @@ def world_of(recipe: Recipe, home: Home, part: str = 'train') -> World:
     return SteeredDigits(recipe.world, part) if recipe.films is None else own_clips(recipe, home, part)
 
 
+@checked()
 def own_recipe(films: str | Path, cut: CutSettings, recipe: Recipe, home: Home, quiet: bool = False) -> Recipe:
     """The recipe for your own films, whose clips say what the networks must be able to take.
 

@@ -15,7 +15,7 @@ from .causal import frozen
 from .denoiser import Cache, CausalLayout, Condition, Denoiser
 from .devices import autocast
 from .dmd import DmdSettings, DmdStage
-from .errors import require
+from .errors import checked, require
 from .flow import add_noise, per_frame, x0_from_velocity
 from .learner import LearnerSettings
 from .randomness import Draws
@@ -40,6 +40,7 @@ class Jump(Condition):
     towards: Tensor | None = None
 
 
+@checked()
 def towards(condition: Condition, sigma: Tensor) -> Jump:
     """The condition that also says where the jump lands.
 
@@ -103,6 +104,7 @@ class Planned(Denoiser):
         return self.model.append(cache, x0, condition, sigma)
 
 # %% ../nbs/26_rivals.ipynb #d7adc57a
+@checked()
 @torch.no_grad()
 def shortcut_goal(
     model: Denoiser, teacher: Denoiser, xt: Tensor, sigma: Tensor, to: Tensor, condition: Condition, clean: Tensor
@@ -126,6 +128,7 @@ def shortcut_goal(
     return torch.where((to == sigma)[..., None, None, None], exact, (first + second) / 2)
 
 # %% ../nbs/26_rivals.ipynb #671baff2
+@checked()
 def midpoint(
     teacher: Denoiser, xt: Tensor, sigma: Tensor, lower: Tensor, condition: Condition, clean: Tensor
 ) -> Tensor:
@@ -140,6 +143,7 @@ def midpoint(
     return teacher(there, sigma + half, condition, clean=clean)
 
 
+@checked()
 @torch.no_grad()
 def flow_map_goal(
     model: Denoiser,
@@ -165,6 +169,7 @@ def flow_map_goal(
     return torch.lerp(rest, begin, per_frame(share, xt))
 
 # %% ../nbs/26_rivals.ipynb #b942496c
+@checked()
 @torch.no_grad()
 def consistency_goal(
     model: Denoiser, teacher: Denoiser, xt: Tensor, sigma: Tensor, span: float, condition: Condition, clean: Tensor
@@ -180,6 +185,7 @@ def consistency_goal(
     return x0_from_velocity(there, model(there, lower, condition, clean=clean), lower)
 
 # %% ../nbs/26_rivals.ipynb #d9f4e12d
+@checked()
 def draw_jump(draws: Draws, frames: int, chunk: int, still: float = .25) -> tuple[Tensor, Tensor]:
     """Random jumps, one for each chunk: where they begin and where they end.
 
@@ -266,6 +272,7 @@ class RivalStage(Stage):
         return self.update(self.student, self.gradients, step)
 
 # %% ../nbs/26_rivals.ipynb #4d08a794
+@checked()
 def sid_loss(video: Tensor, x0_fake: Tensor, x0_real: Tensor, alpha: float) -> Tensor:
     """The loss of score identity distillation, one number per video (b,), summed over the video.
 

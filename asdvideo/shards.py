@@ -18,6 +18,7 @@ from .errors import AsdError, checked, require
 from .files import listing, load_tensors, save_tensors
 
 # %% ../nbs/56_shards.ipynb #3da31ab5
+@checked()
 def piece_bounds(rows: int, parts: int, index: int) -> tuple[int, int]:
     """First row and end of a piece.
 
@@ -29,6 +30,7 @@ def piece_bounds(rows: int, parts: int, index: int) -> tuple[int, int]:
     return min(index * size, rows), min((index + 1) * size, rows)
 
 # %% ../nbs/56_shards.ipynb #9061e386
+@checked()
 def part_path(path: str | os.PathLike, name: object, index: int) -> Path:
     """The file of a process other than the first.
 
@@ -59,6 +61,7 @@ def read_header(path: str | os.PathLike, remedy: str = '') -> tuple[dict, dict[s
     return description, shapes
 
 
+@checked()
 def save_part(path: str | os.PathLike, tensors: dict[str, Tensor], rows: dict[str, int]) -> dict:
     """Write the piece of a process other than the first.
 
@@ -71,6 +74,7 @@ def save_part(path: str | os.PathLike, tensors: dict[str, Tensor], rows: dict[st
     return {'file': Path(path).name, 'sha256': read_header(path)[0]['sha256']}
 
 
+@checked()
 def save_first(
     path: str | os.PathLike, tensors: dict[str, Tensor], description: dict, rows: dict[str, int], parts: list[dict]
 ) -> None:
@@ -86,6 +90,7 @@ def save_first(
     clear_split(path, [part['file'] for part in parts])
 
 
+@checked()
 def clear_split(path: str | os.PathLike, keep: list[str] | None = None) -> None:
     """Remove pieces that no longer belong to a state.
 

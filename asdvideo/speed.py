@@ -15,6 +15,7 @@ from .bench import Bench, Figure, figure, ratios, without_gradients
 from .cache import KVCache, RingCache, ValueCache
 from .causal import causal
 from .denoiser import CausalLayout, Condition
+from .errors import checked
 from .rollout import Noise, rollout, rollout_many
 from .schedule import Schedule
 from .stream import VideoStream
@@ -61,6 +62,7 @@ def whole_wan_context(net: CausalWan, cache: KVCache, x0: Tensor, condition: Con
     return cache.append(own, x0.shape[1])
 
 
+@checked()
 def rotate_halves(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
     """`rotate` as it was, with real numbers.
 

@@ -53,6 +53,7 @@ class Motion:
 TURNS = ('straight on', 'another speed', 'a quarter turn', 'back')
 
 
+@checked()
 def heading(step: Tensor) -> Tensor:
     """The direction that is nearest to a step.
 

@@ -86,6 +86,7 @@ class Clips(World):
         return hide_rows(condition, draws.uniform() < self.hidden)
 
 
+@checked()
 def hide_rows(condition: Condition, hidden: Tensor, kinds: Sequence[int] | None = None) -> Condition:
     """The condition with the labels of some videos, or frames, left open.
 

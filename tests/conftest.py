@@ -42,3 +42,33 @@ def find_browser() -> tuple[Path, str]:
 def browser() -> tuple[Path, str]:
     "See `find_browser`."
     return find_browser()
+
+
+# the suite leaves the checkout as it is
+
+ROOT = Path(__file__).resolve().parent.parent
+BEFORE = pytest.StashKey[list[str]]()
+
+
+def surroundings() -> list[str]:
+    "What git sees as changed, and what lies in runs/ and out/."
+    command = ['git', '-C', str(ROOT), 'status', '--porcelain', '--untracked-files=all']
+    found = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+    return found + [str(path) for name in ('runs', 'out') for path in sorted((ROOT/name).glob('*'))]
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    "Look around before the first test, if all of them are asked for; of several workers only their head does."
+    words = session.config.invocation_params.args
+    whole = not any(Path(str(word).partition('::')[0]).exists() for word in words)
+    if whole and 'PYTEST_XDIST_WORKER' not in os.environ:
+        session.config.stash[BEFORE] = surroundings()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    "The suite fails if it has changed the checkout, runs/ or out/."
+    before = session.config.stash.get(BEFORE, None)
+    if before is not None and (new := sorted(set(surroundings()) ^ set(before))):
+        print('\nDuring the tests these have changed:', *new, sep='\n')
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

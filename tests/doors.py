@@ -7,8 +7,12 @@ right for one argument is named in `right`.
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Callable, Iterator, Sequence
+import os
+import types
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -182,3 +186,67 @@ def entered(call: Callable[..., Any]) -> Callable[..., Any]:
 def doors_of(*parts: Sequence[Door]) -> list[Door]:
     "Several lists as one."
     return [door for part in parts for door in part]
+
+
+# every door that checks types: what fits no annotation
+
+
+ODD = {**TYPES, 'a half': 1.5, 'NaN': math.nan, 'inf': math.inf, 'True': True, 'a number': 3, 'a tensor': torch.ones(2)}
+GROUPS = (Sequence, Mapping, Iterable, list, tuple, dict, set)
+
+
+def fits(value: object, hint: Any) -> bool:
+    "Whether a value may be meant by an annotation; also where that is hard to say."
+    kind = typing.get_origin(hint) or hint
+    if kind in (typing.Union, types.UnionType):
+        return any(fits(value, option) for option in typing.get_args(hint))
+    if not isinstance(kind, type) or kind in (Any, object, Callable) or getattr(kind, '_is_protocol', False):
+        return True
+    if kind in (int, float) and isinstance(value, (int, float)):
+        return not isinstance(value, bool) and math.isfinite(value) and (kind is float or isinstance(value, int))
+    if issubclass(kind, GROUPS):
+        return isinstance(value, (list, tuple, dict, str, bytes, Tensor, type))
+    return isinstance(value, kind)
+
+
+def hints_of(function: Any) -> dict[str, Any]:
+    "The annotations of the parameters; what only a type checker imports counts as anything."
+    function = inspect.unwrap(function)
+    notes = {name: note for name, note in function.__annotations__.items() if name != 'return'}
+    found = {}
+    for name, note in notes.items():
+        try:
+            found |= typing.get_type_hints(types.SimpleNamespace(__annotations__={name: note}), function.__globals__)
+        except NameError:
+            found[name] = Any
+    return found
+
+
+def is_checked(function: Any) -> bool:
+    "Whether `checked` stands above a function."
+    code = getattr(inspect.unwrap(function, stop=lambda f: f.__code__.co_name == 'call'), '__code__', None)
+    return code is not None and code.co_name == 'call' and Path(code.co_filename).stem == 'errors'
+
+
+def typed_calls(name: str, call: Callable, function: Callable) -> Iterator[tuple[str, Callable, dict[str, Any]]]:
+    """Calls of a function with one argument that fits no annotation; the check of types comes before all else.
+
+    name: of the function.
+    call: what is called: the function, or the class whose constructor it is.
+    function: that has the annotations.
+    """
+    plain = inspect.unwrap(function)
+    hints = hints_of(plain)
+    for parameter in inspect.signature(plain).parameters.values():
+        named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        if named and parameter.name in hints:
+            for what, value in ODD.items():
+                if not fits(value, hints[parameter.name]):
+                    yield f'{name}({parameter.name}: {what})', call, {parameter.name: value}
+
+
+def outside(hint: Any) -> bool:
+    "Whether an annotation lets data in that come from outside: tensors, numbers, texts, paths."
+    if typing.get_args(hint):
+        return any(map(outside, typing.get_args(hint)))
+    return hint in (int, float, str, bytes, Tensor, Path, os.PathLike, object, Any)

@@ -5,6 +5,7 @@ import copy
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import torch
@@ -12,13 +13,17 @@ import torch
 from asdvideo.asd import AsdSettings, AsdStage
 from asdvideo.causal import causal
 from asdvideo.denoiser import CausalLayout
+from asdvideo.digits import DigitsSettings, SteeredDigits
 from asdvideo.discriminator import head_for
 from asdvideo.dmd import DmdSettings, DmdStage
 from asdvideo.files import save_json, save_tensors
+from asdvideo.initialisation import InitialisationSettings, InitialisationStage, Paths, PathSettings, record_paths
+from asdvideo.judge import Judge, JudgeConfig, JudgeSettings, JudgeStage
 from asdvideo.learner import LearnerSettings
 from asdvideo.randomness import stream
 from asdvideo.schedule import StepList
 from asdvideo.settings import changed
+from asdvideo.teacher import TeacherSettings, TeacherStage
 from asdvideo.training import fit
 from asdvideo.transformer import NetworkConfig, VideoTransformer
 from asdvideo.world import Clips
@@ -31,6 +36,9 @@ COMMON = {
 }
 
 
+PLAIN = {'judge': JudgeSettings, 'teacher': TeacherSettings, 'init': InitialisationSettings}
+
+
 def small_stage(kind, turns, group):
     "A stage of a small transformer on random clips."
     torch.manual_seed(0)
@@ -40,12 +48,29 @@ def small_stage(kind, turns, group):
         torch.nn.init.normal_(p, std=.2)
     world = Clips(torch.rand(8, 4, 1, 8, 8) * 2 - 1, torch.arange(8)[:, None] % 3)
     networks = (causal(net, CausalLayout(2)), copy.deepcopy(net), copy.deepcopy(net))
+    if kind in PLAIN:
+        return plain_stage(kind, turns, group, networks, world)
     if kind == 'dmd':
         return DmdStage(DmdSettings(**COMMON, turns=turns), *networks, world, StepList(2), group=group)
     head = head_for(config, 2)
     torch.nn.init.normal_(head.logits.weight, std=.2)
     settings = AsdSettings(**COMMON, turns=turns, calibrate=1, head=changed(LEARNER, average=0.))
     return AsdStage(settings, *networks, head, world, StepList(2), group=group)
+
+
+def plain_stage(kind, turns, group, networks, world):
+    "Trainings of a judge, a teacher, and the start of a student."
+    settings = PLAIN[kind](steps=STEPS, batch=4, block=1, turns=turns, learner=LEARNER)
+    if kind == 'judge':
+        clips = SteeredDigits(DigitsSettings(size=16, frames=4), 'judge')
+        return JudgeStage(settings, Judge(JudgeConfig(size=16, width=16, features=8)), clips, group=group)
+    student, teacher, _ = networks
+    if kind == 'teacher':
+        return TeacherStage(settings, teacher, world, group=group)
+    with tempfile.TemporaryDirectory() as folder:
+        recorded = PathSettings(count=8, shard=8, steps=2, guidance=1.)
+        record_paths(teacher.eval(), world, StepList(2), recorded, folder, 'x', quiet=True)
+        return InitialisationStage(settings, student, Paths(folder), StepList(2), group=group)
 
 
 def wan_stage(turns, group):

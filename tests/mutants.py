@@ -271,8 +271,8 @@ def _transformer() -> dict[str, Mutant]:
         'all kinds of labels are the first':
             Mutant(f'{net}.condition_frames', 'labels[..., kind]', 'labels[..., 0].clamp(max=count - 1)'),
         'the step count is not looked at': Mutant(f'{net}.condition_frames', 'else told', 'else told * 0'),
-        'patches are read column by column': Mutant(f'{net}.tokens', 'b f (r q)', 'b f (q r)'),
-        'patches are written transposed': Mutant(f'{net}.velocity', '(c p l) ->', '(c l p) ->'),
+        'patches are read column by column': Mutant(f'{net}.tokens', '3, 5, 2, 4, 6', '5, 3, 2, 4, 6'),
+        'patches are written transposed': Mutant(f'{net}.velocity', '4, 2, 5, 3, 6', '4, 2, 6, 3, 5'),
         'the last layer shifts by its scale': Mutant(f'{net}.velocity', 'shift, scale =', 'scale, shift ='),
         'the floor of the velocity is fixed': Mutant(f'{net}.velocity', 'self.config.floor', '.3'),
         'cached chunks all start at time 0': Mutant(f'{net}.trunk', 'cache.frames if cache else 0', '0'),
@@ -298,6 +298,10 @@ def _transformer() -> dict[str, Mutant]:
 def _causal_and_teacher() -> dict[str, Mutant]:
     guided, stage = 'teacher:Guided', 'teacher:TeacherStage.gradients'
     return {
+        'a corrected world forgets its past':
+            Mutant('lab.students:Corrected.forward', 'condition, past, clean', 'condition, None, clean'),
+        'a correction forgets its past':
+            Mutant('lab.students:Corrected.forward', 'condition, own, clean', 'condition, None, clean'),
         'conversion ignores the layout': Mutant('causal:causal', 'twin.layout = layout', 'pass'),
         'conversion shares the weights': Mutant('causal:causal', 'copy.deepcopy(net)', 'copy.copy(net)'),
         'a trainable copy is the original': Mutant('causal:trainable', 'copy.deepcopy(net).train()', 'net.train()'),

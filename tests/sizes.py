@@ -22,7 +22,7 @@ from pathlib import Path
 
 VALUES = 10**7, 10**12, 0, -1
 ROOM = 3 * 2**30
-SECONDS = 1.5       # of computing, before a work that has begun is stopped; seeds and zeros get a fifth of it
+SECONDS = 1.       # of computing, before a work that has begun is stopped; seeds and zeros get a fifth of it
 
 
 def whole_numbers(kind: type, prefix: str = '') -> Iterator[tuple[str, int, int]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib
+import inspect
 import json
 import math
 import pkgutil
@@ -23,7 +24,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pytest
 import torch
-from doors import TYPES
+from doors import TYPES, hints_of, is_checked, outside, typed_calls
 from good_calls import Shelf, all_doors, bad_commands, messages
 
 import asdvideo
@@ -151,6 +152,101 @@ def modules() -> Iterator[Any]:
             yield importlib.import_module(found.name)
 
 
+# A name is public if it stands in `__all__` of a module that does more than check. These take data from outside and
+# have no door of their own, because of what is said here.
+INNER = {
+    'errors': 'they are the checks',
+    'book': 'they turn our own notebooks into pages',
+    'cli': 'they take words, which test_bad_commands brings',
+    'commands': 'they get settings and samplers; test_bad_commands brings the words',
+    'bench': 'they measure our own networks; test_bad_commands and test_bad_settings bring the words',
+    'clips': 'tests/test_clips.py brings bad films, labels and files',
+    'evaluation': 'they get recipes and names that `known` has let in; test_bad_commands brings the words',
+    'lab.campaign': 'they get runs of our own plan; test_bad_commands brings the words',
+    'lab.report': 'they get our own results, which test_bad_commands replaces by bad files',
+    'distributed': 'they get what a stage has let in',
+    'wan.memory': 'they get settings',
+    'wan.model': 'between the blocks of a network, which checks its input; they are compiled',
+    **dict.fromkeys(
+        ('transformer.rotate', 'transformer.sigma_embedding', 'speed.whole_context', 'denoiser.cat_rows',
+         'denoiser.split_rows', 'denoiser.join_conditions', 'rollout.denoise_chunk', 'rollout.keep_groups',
+         'rollout.group_levels', 'judge.frames_to_judge', 'pictures.check_visible', 'pictures.film_pages',
+         'lab.curves.film_pages', 'export.runner', 'export.play_passes', 'first_frame.seen_jump',
+         'rollout.denoise_groups', 'speed.whole_wan_context', 'training.clip_gradients'),
+        'in the middle of a pass; what calls it has checked the same data',
+    ),
+    **dict.fromkeys(
+        ('training.mean_logs', 'training.flatten', 'training.unflatten', 'training.save_state', 'training.is_record',
+         'training.resume', 'training.numbers', 'training.check_norms', 'training.stopped', 'shards.split_files',
+         'files.provenance', 'files.data_path', 'settings.differences'),
+        'parts of saving and resuming; tests/test_faults.py and tests/test_kills.py bring damaged files',
+    ),
+    **dict.fromkeys(
+        ('first_frame.written_out', 'first_frame.measure_way', 'first_frame.front', 'first_frame.first_frame',
+         'lab.students.fresh', 'lab.students.beginners', 'lab.students.rival_stage', 'lab.students.lab_stage',
+         'recipes.fresh_network', 'recipes.own_clips', 'recipes.world_of', 'recipes.sampler_of', 'sampling.windowed',
+         'sampling.check_length', 'wan.training.wan_head', 'wan.training.wan_stage', 'wan.training.make_paths',
+         'live.check_host', 'wan.checkpoints.check_fit'),
+        'they get settings, networks or names that a door before them has let in',
+    ),
+    **dict.fromkeys(
+        ('first_frame.draw_laboratory', 'lab.curves.draw_curves', 'lab.curves.draw_drift_line',
+         'lab.curves.draw_forest', 'long.draw_drift'),
+        'they draw our own results',
+    ),
+    'live.reply': 'test_bad_messages',
+    'live.serving': 'play opens it',
+    'settings.setting': 'it stands in our own classes',
+    'devices.compile_blocks': 'it gets a runtime',
+    'devices.memory_left': 'tests/test_sizes.py',
+    'devices.check_memory': 'tests/test_sizes.py; it is asked in every draw',
+}
+
+
+def public() -> Iterator[tuple[str, Any]]:
+    "Every public name of the package with its module, and what it is."
+    for module in modules():
+        for name in module.__all__:
+            thing_ = getattr(module, name)
+            if (inspect.isfunction(thing_) or isinstance(thing_, type)) and thing_.__module__ == module.__name__:
+                yield f'{module.__name__.removeprefix("asdvideo.")}.{name}', thing_
+
+
+def checked_doors() -> Iterator[tuple[str, Any, Any]]:
+    "Every public function, method and constructor with `checked` above it: name, what to call, the function."
+    for name, thing_ in public():
+        if inspect.isfunction(thing_) and is_checked(thing_):
+            yield name, thing_, thing_
+        for method, found in vars(thing_).items() if isinstance(thing_, type) else ():
+            plain = found.__func__ if isinstance(found, (classmethod, staticmethod)) else found
+            if inspect.isfunction(plain) and is_checked(plain):
+                yield f'{name}.{method}', thing_ if method == '__init__' else getattr(thing_, method), plain
+
+
+def test_every_type_is_checked():
+    "Every argument of every door of the package, with what fits no annotation."
+    calls = [call for name, call, function in checked_doors() for call in typed_calls(name, call, function)]
+    assert len(calls) > 3000
+    faults = faults_of(calls)
+    assert not faults, faults
+
+
+def test_every_public_function_has_a_door(shelf):
+    "All that take data from outside are tried; the others are in the table above, and nothing else is."
+    tried = {re.split(r'[ (]', door.name)[0].split('.')[-1] for door in all_doors(shelf)}
+    tried |= {name.rpartition('.')[2] for name, _, _ in checked_doors()}
+    missing, known = [], set()
+    for name, function in public():
+        if not inspect.isfunction(function) or name.rpartition('.')[2] in tried:
+            continue
+        if any(map(outside, hints_of(function).values())):
+            found = name if name in INNER else name.rpartition('.')[0]
+            known.add(found)
+            missing += [name] if found not in INNER else []
+    assert not missing, missing
+    assert set(INNER) == known, set(INNER) - known
+
+
 def all_settings() -> list[Settings]:
     "Settings of every kind, as they are when nobody says otherwise."
     kinds = [kind for module in modules() for kind in vars(module).values() if isinstance(kind, type)]
@@ -225,6 +321,29 @@ def test_values_that_are_wrong_are_in_the_message(shelf, tmp_path):
         save_video(tmp_path/'a.avi', video)
     with pytest.raises(AsdError, match=r'fps=-1: expected a finite number from 0\.1 to 1000'):
         save_video(tmp_path/'a.gif', video, -1)
+
+
+def test_a_check_that_holds_writes_nothing(shelf, monkeypatch, capfd):
+    "Good calls of every door: no tensor is written out, and no message is built."
+    doors = [door for door in all_doors(shelf) if not door.name.startswith(('load_wan', 'study', 'fit', 'save', *LONG))]
+    written: list[str] = []
+    plain = torch.Tensor.__repr__
+
+    def note(tensor: torch.Tensor, **more: Any) -> str:
+        written.append('a tensor')
+        return plain(tensor, **more)
+
+    monkeypatch.setattr(torch.Tensor, '__repr__', note)
+    for name in ('in_words', 'hint_in_words'):
+        monkeypatch.setattr(f'asdvideo.errors.{name}', lambda *args: written.append('a message') or '')
+    for door in doors:
+        with limited(), contextlib.suppress(AsdError):
+            door.call(**{name: arg.good for name, arg in door.args.items()})
+        assert not written, f'{door.name}: {written}'
+    plt.close('all')
+    with pytest.raises(AsdError):
+        generate(3, '1', shelf.told)
+    assert written
 
 
 def test_the_test_can_fail():

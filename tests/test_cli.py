@@ -114,6 +114,7 @@ class Trial(Command):
             'stopped': Stopped('dmd: stopped.'),
             'interrupt': KeyboardInterrupt(),
             'memory': torch.OutOfMemoryError('CUDA out of memory'),
+            'allocator': RuntimeError("DefaultCPUAllocator: can't allocate memory"),
             'fault': ZeroDivisionError('ours'),
         }
         if self.how in errors:
@@ -133,9 +134,10 @@ def test_exit_codes(trial, capsys):
     assert trial('--how', 'asd') == 2 and capsys.readouterr().err == 'asdvideo: x=1: expected 2.\n'
     assert trial('--how', 'stopped') == 130 and capsys.readouterr().err == 'asdvideo: dmd: stopped.\n'
     assert trial('--how', 'interrupt') == 130 and 'Traceback' not in capsys.readouterr().err
-    assert trial('--how', 'memory') == 1
-    err = capsys.readouterr().err
-    assert 'Traceback' in err and 'Lower --batch' in err
+    for how in ('memory', 'allocator'):
+        assert trial('--how', how) == 1
+        err = capsys.readouterr().err
+        assert 'Traceback' in err and 'Lower --batch' in err
     with pytest.raises(ZeroDivisionError):
         trial('--how', 'fault')
 

@@ -18,6 +18,7 @@ from asdvideo.shards import load_split, read_header
 from asdvideo.training import ProcessGroup, fit
 
 CASES = [('dmd', 'plain'), ('asd', 'plain'), ('dmd', 'split'), ('asd', 'split'), ('wan', 'split')]
+CASES += [('judge', 'plain'), ('teacher', 'plain'), ('teacher', 'split'), ('init', 'plain'), ('init', 'split')]
 
 
 def launch(jobs, folder, processes=2):
@@ -89,7 +90,7 @@ def test_two_are_one(place, alone, kind, how):
     assert_same(alone(kind), place/f'{kind}-{how}.safetensors')
 
 
-@pytest.mark.parametrize('kind', ('dmd', 'asd'))
+@pytest.mark.parametrize('kind', ('dmd', 'asd', 'judge', 'teacher', 'init'))
 def test_turns_are_processes(place, alone, kind):
     assert_same(alone(kind, 2), place/f'{kind}-plain.safetensors')
 

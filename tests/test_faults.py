@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import resource
+import shutil
 import signal
 import stat
 from pathlib import Path
@@ -20,7 +21,16 @@ from asdvideo.checkpoints import build_network, describe_network, load_network, 
 from asdvideo.denoiser import CausalLayout
 from asdvideo.digits import DigitsSettings, SteeredDigits
 from asdvideo.errors import AsdError
-from asdvideo.files import content_hash, listing, load_tensors, locked, save_json, save_tensors, writable
+from asdvideo.files import (
+    content_hash,
+    listing,
+    load_tensors,
+    locked,
+    replacing_folder,
+    save_json,
+    save_tensors,
+    writable,
+)
 from asdvideo.initialisation import Paths, PathSettings, record_paths
 from asdvideo.recipes import fresh_network, tiny
 from asdvideo.schedule import StepList
@@ -323,3 +333,49 @@ def test_the_name_of_a_new_file_is_written_to_the_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(os, 'fsync', noted)
     save_json(tmp_path/'a.json', {})
     assert kinds == [False, True]
+
+
+@pytest.mark.skipif(not Path('/dev/full').exists(), reason='there are no such devices')
+@pytest.mark.parametrize('path', ('/dev/full', '/dev/null', '/proc/x.json', '/proc/self/mem', '/dev/full/x.json'))
+def test_devices_are_no_files(path):
+    "A file that is replaced must not be a device: a root user would lose it."
+    before = Path('/dev/full').lstat().st_mode
+    for write in (writable, lambda path: save_json(path, {}), lambda path: save_tensors(path, {}, {})):
+        with pytest.raises(AsdError, match=r'expected|could not be written'):
+            write(path)
+    assert Path('/dev/full').lstat().st_mode == before and stat.S_ISCHR(before)
+
+
+def test_a_disk_without_room_is_told_before_the_work(tmp_path, monkeypatch):
+    "The size of states and paths is known before the first step."
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr('asdvideo.files.shutil.disk_usage', lambda path: usage._replace(free=2000))
+    assert writable(tmp_path/'a', 1999) and writable(tmp_path/'a')
+    with pytest.raises(AsdError, match='which are free'):
+        writable(tmp_path/'a', 2001)
+    with pytest.raises(AsdError, match='which are free'):
+        save_tensors(tmp_path/'a.safetensors', {'x': torch.zeros(1000)}, {})
+    began = stage()
+    monkeypatch.setattr(began, 'train_step', None)
+    with pytest.raises(AsdError, match='which are free'):
+        quick(tmp_path/'run', stage=began)
+    net = causal(fresh_network(SMALL), CausalLayout(2))
+    with pytest.raises(AsdError, match='which are free'):
+        record_paths(net, WORLD, StepList(4), changed(PATHS, count=400), tmp_path/'paths', 'x', quiet=True)
+    assert not list(tmp_path.rglob('*.safetensors'))
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path):
+    place = tmp_path/'model'
+    with replacing_folder(place) as part:
+        (part/'a').write_text('1')
+        (part/'b').write_text('1')
+    with pytest.raises(RuntimeError), replacing_folder(place) as part:
+        (part/'a').write_text('2')
+        raise RuntimeError
+    assert sorted(file.name for file in place.iterdir()) == ['a', 'b'] and (place/'a').read_text() == '1'
+    with replacing_folder(place) as part:
+        (part/'a').write_text('3')
+    assert [file.name for file in place.iterdir()] == ['a'] and [file.name for file in tmp_path.iterdir()] == ['model']
+    with pytest.raises(AsdError, match='could not be written'), replacing_folder('/proc/x/model'):
+        pass

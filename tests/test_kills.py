@@ -5,8 +5,10 @@ ASDVIDEO_KILLS=20 kills every stage twenty times instead of twice.
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -52,3 +54,33 @@ def test_most_signals_hit_a_training(trials):
     killed = [code for name, code, _ in ends if name == 'SIGKILL']
     assert polite.count(130) >= len(polite) // 2 and killed.count(-9) >= len(killed) // 4
     assert set(killed) <= {-9, 0}
+
+
+LONG = """
+import sys, threading, torch
+from asdvideo import commands
+from asdvideo.cli import main
+def nothing(*args, **more):
+    return torch.zeros(1, 100_000, 1, 24, 24)
+if sys.argv[1] == 'film':
+    commands.generate = nothing
+print('ready', flush=True)
+sys.exit(main(['sample', '--frames', '100000', '--device', 'cpu', '--out', sys.argv[2]]))
+"""
+
+
+@pytest.mark.parametrize('work, name', (('videos', 'SIGINT'), ('film', 'SIGTERM')))
+def test_a_long_video_stops_at_the_first_signal(tmp_path, work, name):
+    "While it is made, and while its film is written: one line, nothing left, within seconds."
+    command = [sys.executable, '-c', LONG, work, str(tmp_path/'a.mp4')]
+    environment = {**os.environ, 'OMP_NUM_THREADS': '1'}
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    assert child.stdout.readline() == 'ready\n'
+    time.sleep(4)
+    child.send_signal(signal.Signals[name])
+    try:
+        _, said = child.communicate(timeout=30)
+    finally:
+        child.kill()
+    assert child.returncode == 130 and said.count('\n') == 1 and said.startswith('asdvideo: stopped'), said
+    assert not list(tmp_path.iterdir())

@@ -4,6 +4,7 @@ import copy
 import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, WanPipeline, WanTransformer3DModel
+from safetensors.torch import save_file
 
 from asdvideo.cache import RingCache
 from asdvideo.causal import by_chunks
@@ -17,6 +18,7 @@ from asdvideo.settings import changed
 from asdvideo.shards import read_header
 from asdvideo.teacher import Guided
 from asdvideo.training import fit
+from asdvideo.wan.checkpoints import load_wan, read_tensors, save_wan
 from asdvideo.wan.model import CausalWan, FrameAttention, WanCache, random_wan
 from asdvideo.wan.training import (
     WAN_ASD,
@@ -312,3 +314,34 @@ def test_an_interrupted_stream_ends(pipe):
     video = pipe.stream('a corgi', '1', 33, 32, 32, seeded(), stop)
     assert len(list(video)) == 1
     assert len(list(pipe.stream('a corgi', '1', 33, 32, 32))) == 3
+
+
+def test_tensors_outlive_their_file(tmp_path):
+    "A file that is cut short while its tensors are used: as long as they were mapped from it, the process died."
+    truth = {'a': torch.arange(100_000.), 'b': torch.ones(7, dtype=torch.bfloat16)}
+    file = tmp_path/'a.safetensors'
+    save_file(truth, file)
+    found = read_tensors(file)
+    file.write_bytes(b'')
+    assert all(torch.equal(found[name], tensor) for name, tensor in truth.items())
+
+
+def test_a_transformer_is_replaced_as_a_whole(tmp_path, monkeypatch):
+    "A save that fails leaves the older one; loaded weights do not notice when the folder is replaced."
+    first, second = random_wan(seed=1).model, random_wan(seed=2).model
+    save_wan(first, tmp_path)
+    loaded = load_wan(tmp_path)
+
+    def fails(part, **how):
+        (part/'config.json').write_text('{}')
+        raise OSError('no space left')
+
+    monkeypatch.setattr(second, 'save_pretrained', fails)
+    with pytest.raises(AsdError, match='no space left'):
+        save_wan(second, tmp_path)
+    assert all(torch.equal(a, b) for a, b in zip(load_wan(tmp_path).parameters(), first.parameters()))
+    monkeypatch.undo()
+    save_wan(second, tmp_path)
+    assert all(torch.equal(a, b) for a, b in zip(loaded.parameters(), first.parameters()))
+    assert all(torch.equal(a, b) for a, b in zip(load_wan(tmp_path).parameters(), second.parameters()))
+    assert [path.name for path in tmp_path.iterdir()] == ['transformer']

@@ -21,6 +21,7 @@ from ..errors import checked, require
 from ..transformer import Offset
 
 # %% ../../nbs/35_ensembles.ipynb #1ab29896
+@checked()
 def joined(layers: Sequence[nn.Module], name: str) -> nn.Parameter:
     """One parameter of several layers, stacked along a new first axis.
 
@@ -49,6 +50,7 @@ class StackedLinear(nn.Module):
         return y.view(*x.shape[:-1], y.shape[-1])
 
 
+@checked()
 def by_member(weight: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     """The input with an axis for members, and weights that broadcast against it.
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..denoiser import Condition, Denoiser
 from ..dmd import clean_guess, dmd_gradient
+from ..errors import checked
 from ..flow import add_noise, draw_sigma
 from .worlds import GaussianMixture
 from ..randomness import Draws, stream
@@ -21,6 +22,7 @@ from ..randomness import Draws, stream
 __all__ = ['scaled', 'agreement', 'trust', 'crowd', 'move_crowd', 'gap_ceiling']
 
 # %% ../../nbs/38_health.ipynb #1ac70e1c
+@checked()
 def scaled(world: GaussianMixture, size: float) -> GaussianMixture:
     """The world with longer or shorter mean paths: a stand-in for a student, with a known law.
 
@@ -32,6 +34,7 @@ def scaled(world: GaussianMixture, size: float) -> GaussianMixture:
     return twin
 
 
+@checked()
 def agreement(
     video: Tensor, real: Denoiser, fake: Denoiser, exact: Denoiser, condition: Condition, sigma: Tensor, eps: Tensor
 ) -> tuple[float, float]:
@@ -51,6 +54,7 @@ def agreement(
     return F.cosine_similarity(mine.flatten(), true.flatten(), dim=0).item(), (mine.norm() / true.norm()).item()
 
 # %% ../../nbs/38_health.ipynb #d9f57d9f
+@checked()
 def trust(
     video: Tensor, real: Denoiser, fake: Denoiser, condition: Condition, sigma: Tensor, eps: Tensor
 ) -> tuple[float, float]:
@@ -71,6 +75,7 @@ def trust(
     return value.item(), ((along - value * length).norm() / length.sum()).item()
 
 # %% ../../nbs/38_health.ipynb #372f1d6a
+@checked()
 def crowd(video: Tensor, condition: Condition, jitter: float = .1) -> GaussianMixture:
     """The law of a crowd: a little Gaussian around every video. As a denoiser it is the crowd's exact fake score.
 
@@ -81,6 +86,7 @@ def crowd(video: Tensor, condition: Condition, jitter: float = .1) -> GaussianMi
     return GaussianMixture(video[..., 0, 0], condition.labels[:, 0, 0], shift=0., jitter=jitter)
 
 
+@checked()
 def move_crowd(
     video: Tensor,
     condition: Condition,
@@ -113,6 +119,7 @@ def move_crowd(
     return video, lengths
 
 # %% ../../nbs/38_health.ipynb #43464961
+@checked()
 def gap_ceiling(
     fake: GaussianMixture, real: GaussianMixture, video_fake: Tensor, video_real: Tensor, sigma: Tensor, eps: Tensor
 ) -> float:

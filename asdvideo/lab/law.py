@@ -83,6 +83,7 @@ def together(parts: Sequence[Modes]) -> Modes:
     return Modes(weights, torch.cat([part.means for part in parts]), parts[0].std)
 
 # %% ../../nbs/22_law.ipynb #e585337b
+@checked()
 def unified_gradient(x: Tensor, n: int, parts: Sequence[Modes], data: Modes, sigma: float | Tensor = 0.) -> Tensor:
     """Gradient of distribution matching with one fake score for all step counts, (..., d). It does not depend on n.
 
@@ -97,6 +98,7 @@ def unified_gradient(x: Tensor, n: int, parts: Sequence[Modes], data: Modes, sig
     return together(parts).score(x, sigma) - data.score(x, sigma)
 
 
+@checked()
 def told_gradient(x: Tensor, n: int, parts: Sequence[Modes], data: Modes, sigma: float | Tensor = 0.) -> Tensor:
     """Gradient of distribution matching with a fake score that knows n, (..., d); a specialist has the same.
 
@@ -110,6 +112,7 @@ def told_gradient(x: Tensor, n: int, parts: Sequence[Modes], data: Modes, sigma:
     return parts[n - 1].score(x, sigma) - data.score(x, sigma)
 
 
+@checked()
 def best_logit(x: Tensor, n: int, parts: Sequence[Modes], sigma: float | Tensor = 0.) -> Tensor:
     """What the best discriminator between n steps and n + 1 steps says, (...): log p_(n+1) / p_n.
 
@@ -122,6 +125,7 @@ def best_logit(x: Tensor, n: int, parts: Sequence[Modes], sigma: float | Tensor 
     return parts[n].log_density(x, sigma) - parts[n - 1].log_density(x, sigma)
 
 
+@checked()
 def adversarial_gradient(x: Tensor, n: int, parts: Sequence[Modes], sigma: float | Tensor = 0.) -> Tensor:
     """Minus the gradient of the best discriminator's logit, (..., d); 0 for the last step count.
 
@@ -136,6 +140,7 @@ def adversarial_gradient(x: Tensor, n: int, parts: Sequence[Modes], sigma: float
     return parts[n - 1].score(x, sigma) - parts[n].score(x, sigma)
 
 # %% ../../nbs/22_law.ipynb #6291f92e
+@checked()
 def kl(p: Modes, q: Modes, x: Tensor) -> Tensor:
     """Kullback-Leibler divergence of two laws on a line, by adding up a grid.
 
@@ -147,6 +152,7 @@ def kl(p: Modes, q: Modes, x: Tensor) -> Tensor:
     return (log_p.exp() * (log_p - q.log_density(x))).sum() * (x[1, 0] - x[0, 0])
 
 
+@checked()
 def disagreement(parts: Sequence[Modes], x: Tensor) -> Tensor:
     """I: the mutual information, in nats, between a video and its step count; 0 if all step counts agree.
 

@@ -22,6 +22,7 @@ __all__ = ['check_sets', 'sliced_w2', 'mmd', 'two_sample', 'mode_shares', 'mode_
            'measure_points', 'real_points', 'real_floor', 'mixed', 'drift']
 
 # %% ../../nbs/34_distances.ipynb #0afe5411
+@checked()
 def check_sets(a: Tensor, b: Tensor) -> None:
     """Raise AsdError unless both are sets of the same number of vectors.
 
@@ -130,6 +131,7 @@ def cross_entropies(world: GaussianMixture, video: Tensor) -> list[float]:
     return [after - before for before, after in zip(joint, joint[1:])]
 
 
+@checked()
 def density(world: GaussianMixture, video: Tensor, real: Tensor) -> float:
     """The share of videos that are no less likely than the 5 % least likely real ones: .95 for the truth.
 
@@ -189,6 +191,7 @@ def real_floor(world: GaussianMixture, count: int = 1000, sets: int = 10) -> dic
     return {k: [round(y, 4) for y in v.tolist()] if v.dim() else round(v.item(), 5) for k, v in means.items()}
 
 # %% ../../nbs/34_distances.ipynb #bfd86f9c
+@checked()
 def mixed(videos: Sequence[Tensor]) -> Tensor:
     """An even mixture of sets of videos, as large as one of them.
 
@@ -197,6 +200,7 @@ def mixed(videos: Sequence[Tensor]) -> Tensor:
     return torch.cat([video[i::len(videos)] for i, video in enumerate(videos)])
 
 
+@checked()
 def drift(parts: Sequence[float], mixture: float) -> float:
     """How much farther from the truth the step counts are, on average, than their mixture.
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import check_choice, require
+from ..errors import check_choice, checked, require
 from ..files import data_path, load_json
 from .campaign import as_study
 from .curves import column
@@ -72,6 +72,7 @@ class Claim:
         require(self.sums and all(self.sums), f'sums of {self.text!r}', 'at least one, with at least one term')
 
 
+@checked()
 def less(run: str, other: str, steps: str, other_steps: str | None = None) -> Sum:
     """The distance of one run, less that of another.
 

@@ -239,6 +239,7 @@ class WorldSettings(Settings):
         return CausalLayout(self.chunk)
 
 
+@checked()
 def polar(angle: Tensor, radius: float | Tensor = 1.) -> Tensor:
     """Points in the plane.
 
@@ -249,6 +250,7 @@ def polar(angle: Tensor, radius: float | Tensor = 1.) -> Tensor:
     return torch.stack([radius * angle.cos(), radius * angle.sin()], -1)
 
 
+@checked()
 def around(places: int) -> Tensor:
     """Angles of places that are spread evenly on a circle.
 
@@ -267,6 +269,7 @@ def ring_paths(s: WorldSettings) -> tuple[Tensor, Tensor]:
     return polar(angle).flatten(0, 1), torch.arange(2).repeat(s.modes or 8)
 
 
+@checked()
 def branch_paths(s: WorldSettings, reach: float = .45) -> tuple[Tensor, Tensor]:
     """Mean paths (k, f, 2) of the branch, and one label for all.
 

@@ -29,6 +29,7 @@ FOLDERS = ('model.diffusion_model.', 'diffusion_model.', 'model.')
 PICKLES = ('.pt', '.pth', '.bin', '.ckpt', '.pkl')
 
 
+@checked()
 def plain_names(names: Iterable[str]) -> dict[str, str]:
     """The student's tensors in a checkpoint, without what trainers put around their names.
 
@@ -52,6 +53,7 @@ def plain_names(names: Iterable[str]) -> dict[str, str]:
     return found
 
 
+@checked()
 def to_diffusers(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a Wan under diffusers' names, with diffusers' own converter where they have the original ones.
 
@@ -62,6 +64,7 @@ def to_diffusers(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return convert_wan_transformer_to_diffusers(plain) if original else plain
 
 # %% ../../nbs/51_wan_checkpoints.ipynb #b899f7bb
+@checked()
 def config_of(tensors: Mapping[str, Tensor], head: int = 128) -> dict:
     """The configuration of `WanTransformer3DModel` that fits tensors under diffusers' names.
 
@@ -172,6 +175,7 @@ def _load_file(
     return model.eval()
 
 # %% ../../nbs/51_wan_checkpoints.ipynb #c771b485
+@checked()
 def save_wan(model: WanTransformer3DModel, folder: str | os.PathLike, facts: dict | None = None) -> Path:
     """Write a transformer as diffusers does, in safetensors; an older one is replaced when all is written.
 

@@ -25,7 +25,7 @@ from ..denoiser import CausalLayout, Condition
 from ..devices import autocast
 from ..discriminator import DiscriminatorHead, HeadConfig
 from ..dmd import DmdSettings, DmdStage
-from ..errors import AsdError, check_choice, check_int, require
+from ..errors import AsdError, check_choice, check_int, checked, require
 from ..files import listing, locked, save_tensors
 from ..initialisation import ode_loss, ode_path
 from ..learner import LearnerSettings
@@ -44,6 +44,7 @@ __all__ = ['STEPS', 'STUDENT', 'FAKE_SCORE', 'COMMON', 'WAN_DMD', 'WAN_ASD', 'KI
            'OdeSettings', 'OdeStage']
 
 # %% ../../nbs/52_wan_training.ipynb #6e511959
+@checked()
 def embed_prompts(
     encode: Callable[[list[str]], Tensor],
     prompts: Sequence[str],
@@ -168,6 +169,7 @@ class PromptWorld(World):
         return Condition(text=self.prompts.take(index.tolist()).to(draws.device, non_blocking=True))
 
 # %% ../../nbs/52_wan_training.ipynb #5423f897
+@checked()
 def with_lora(net: CausalWan, rank: int = 64, seed: int = 0) -> CausalWan:
     """A network whose block matrices carry low-rank additions; nothing else in it is trained. It is changed in place.
 
