@@ -543,9 +543,9 @@ extern "C" void blocks_float(const Job<float>* job, int back) { run(*job, back);
 extern "C" void blocks_double(const Job<double>* job, int back) { run(*job, back); }
 '''
 
-# %% ../../nbs/35a_quick.ipynb #0762e78a
+# %% ../../nbs/35a_quick.ipynb #dde6c238
 SOURCE = ''.join((LANES, PRODUCTS, TILE, NORMS, ATTENTION, FORWARD, BACKWARD))
-FLAGS = ('-std=c++17', '-O3', '-march=native', '-fno-strict-aliasing', '-w', '-shared', '-fPIC')
+FLAGS = ('-std=c++17', '-O3', '-march=native', '-w', '-shared', '-fPIC')
 
 
 @functools.cache
