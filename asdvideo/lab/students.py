@@ -8,6 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,16 @@ from torch import Tensor, nn
 
 from ..asd import WEIGHTS, AsdSettings, AsdStage
 from ..causal import causal, frozen, trainable
-from ..denoiser import Cache, Condition, Denoiser
-from ..devices import check_memory, pick_device, runtime
+from ..denoiser import Cache, Condition, Denoiser, cat_rows, join_conditions
+from ..devices import autocast, check_memory, pick_device, runtime
 from ..discriminator import head_for
-from ..dmd import DmdSettings, DmdStage
+from ..dmd import DmdSettings, DmdStage, Rollouts
 from ..errors import check_type, checked, require
 from ..files import load_json, load_tensors, provenance, save_json, save_tensors
 from ..flow import velocity_from_x0
 from .ensembles import stack
 from .measures import drift, measure_points, mixed, real_floor, real_points, sliced_w2, two_sample
+from .quick import quick
 from .worlds import GaussianMixture, WorldSettings, point_world
 from ..learner import LearnerSettings
 from ..randomness import Draws, seed_of, seeded, stream
@@ -36,7 +38,7 @@ from asdvideo.rivals import (
     SidSettings,
     SidStage,
 )
-from ..rollout import JUMPS, Noise, rollout, rollout_many
+from ..rollout import JUMPS, Noise, denoise_groups, rollout, rollout_many
 from ..schedule import READINGS, STEP_NAMES, Schedule, StepList
 from ..settings import Settings, changed, setting
 from ..teacher import TeacherSettings, TeacherStage
@@ -44,9 +46,9 @@ from ..training import Stage, fit
 from ..transformer import NetworkConfig, VideoTransformer
 
 # %% auto #0
-__all__ = ['ARMS', 'PairedCache', 'Corrected', 'ToySettings', 'MemberDraws', 'LabForcing', 'LabDmd', 'LabAsd', 'LabSid',
-           'LabRival', 'fresh', 'beginners', 'rival_stage', 'lab_stage', 'play', 'measure_student', 'drifts', 'Marks',
-           'study']
+__all__ = ['ARMS', 'PairedCache', 'Corrected', 'ToySettings', 'MemberDraws', 'Ahead', 'LabForcing', 'LabDmd', 'LabAsd', 'LabSid',
+           'LabRival', 'fresh', 'beginners', 'rival_stage', 'lab_stage', 'asd_settings', 'play', 'measure_student',
+           'drifts', 'Marks', 'study']
 
 # %% ../../nbs/36_students.ipynb #accb7349
 @dataclass(frozen=True)
@@ -198,7 +200,7 @@ class ToySettings(Settings):
         shape = {'size': 1, 'channels': 2, 'patch': 1, 'width': self.width, 'depth': self.depth, 'heads': 2}
         return NetworkConfig(**shape, labels=world.labels, steps=self.step_list.count if told else 0)
 
-# %% ../../nbs/36_students.ipynb #214ab784
+# %% ../../nbs/36_students.ipynb #5d7ce7e8
 class MemberDraws(Stage):
     """A stage in which every member of an ensemble draws from streams of its own seed, as it would alone.
 
@@ -221,28 +223,72 @@ class MemberDraws(Stage):
         return stream(self.seeds[index], self.address, *names)
 
 
+class Ahead(DmdStage):
+    """Distribution matching that can make the rollouts of all rounds of a step at once, before the first of them.
+
+    The arguments are those of `DmdStage`. The student rests until the last round is over, and every rollout has noise
+    of its own address, so that the videos are the same; there are fewer and larger batches.
+    """
+
+    ahead = False
+    "whether it does so"
+
+    def rollouts(self, step: int, number: int) -> list[Rollouts]:
+        "See `DmdStage.rollouts`."
+        if not self.ahead:
+            return super().rollouts(step, number)
+        if number == 0:
+            turns = [self.all_rollouts(step, turn) for turn in range(self.settings.turns)]
+            self.made = [list(batches) for batches in zip(*turns)]
+        return self.made[number]
+
+    @torch.no_grad()
+    def all_rollouts(self, step: int, turn: int) -> list[Rollouts]:
+        """Fresh videos of all step counts for every round.
+
+        step: of the training.
+        turn: its number.
+        """
+        model, names, rounds = self.student.model, self.played(), range(self.settings.fake_rounds)
+        asked = [self.world.conditions(self.draws(turn, step, number, 'condition')) for number in rounds]
+        noises = [self.noise(self.draws(turn, step, number, name)) for number in rounds for name in names]
+        schedules = [self.schedule(n) for _ in rounds for n in names.values()]
+        everyone = join_conditions([condition for condition in asked for _ in names], model.members)
+        cache, start, chunks = model.empty_cache(), 0, []
+        with autocast(self.runtime):
+            for i, frames in enumerate(noises[0].sizes):
+                told = everyone.frames(start, start + frames)
+                own, levels = [partial(noise, i) for noise in noises], [schedule.of(i) for schedule in schedules]
+                chunks.append(denoise_groups(model, own, levels, told, cache))
+                if i + 1 < len(noises[0].sizes):
+                    cache = model.append(cache, cat_rows(chunks[-1], model.members), told)
+                start += frames
+        videos = iter([torch.cat(parts, 1) for parts in zip(*chunks)])
+        return [Rollouts({name: next(videos) for name in names}, dict.fromkeys(names, told)) for told in asked]
+
+
 class LabForcing(MemberDraws, TeacherStage):
     "Teacher forcing of several seeds at once."
 
     address = 'start'
 
 
-class LabDmd(MemberDraws, DmdStage):
+class LabDmd(MemberDraws, Ahead):
     "Distribution matching of several seeds at once."
 
 
-class LabAsd(MemberDraws, AsdStage):
+class LabAsd(MemberDraws, AsdStage, Ahead):
     "Adversarial self-distillation of several seeds at once."
 
 
-class LabSid(MemberDraws, SidStage):
+class LabSid(MemberDraws, SidStage, Ahead):
     "Score identity distillation of several seeds at once."
 
 
 class LabRival(MemberDraws, RivalStage):
     "Path following of several seeds at once."
 
-# %% ../../nbs/36_students.ipynb #e888fc94
+# %% ../../nbs/36_students.ipynb #d1d48c9e
 def fresh(make: Callable[[], nn.Module], seeds: Sequence[int], name: str) -> Any:
     """A network of fresh weights for every seed, as an ensemble.
 
@@ -305,13 +351,16 @@ def rival_stage(settings: ToySettings, world: GaussianMixture, start: Denoiser, 
     return LabRival(own, trainable(start), teacher, world, seeds=seeds, runtime=runtime(device))
 
 
-def lab_stage(settings: ToySettings, world: GaussianMixture, start: Denoiser, device: Any = None) -> Any:
+def lab_stage(
+    settings: ToySettings, world: GaussianMixture, start: Denoiser, device: Any = None, fast: bool = False
+) -> Any:
     """The training of an arm.
 
     settings: of the study.
     world: the law; it is its own teacher.
     start: from `beginners`.
     device: see `pick_device`.
+    fast: see `study`; path followers are as fast as they are.
     Returns a stage whose `student` is the learner of interest.
     """
     own, seeds = dict(ARMS[settings.arm]), settings.seeds
@@ -328,18 +377,33 @@ def lab_stage(settings: ToySettings, world: GaussianMixture, start: Denoiser, de
         'counts': settings.counts, 'told': told, 'jumps': settings.jumps,
     }
     shared: dict[str, Any] = {'seeds': seeds, 'runtime': runtime(device)}
+    if fast:
+        start, fake = quick(start), quick(fake)
     given = trainable(start), world, fake
     if 'sid' in own:
-        return LabSid(SidSettings(**common, alpha=settings.alpha), *given, world, settings.step_list, **shared)
-    if target is None:
-        return LabDmd(DmdSettings(**common), *given, world, settings.step_list, **shared)
-    head = fresh(lambda: head_for(config, settings.step_list.count), seeds, 'head')
+        stage: Ahead = LabSid(SidSettings(**common, alpha=settings.alpha), *given, world, settings.step_list, **shared)
+    elif target is None:
+        stage = LabDmd(DmdSettings(**common), *given, world, settings.step_list, **shared)
+    else:
+        head = fresh(lambda: head_for(config, settings.step_list.count), seeds, 'head')
+        asd = asd_settings(settings, target, common)
+        stage = LabAsd(asd, *given, head, world, settings.step_list, **shared)
+    stage.ahead = fast
+    return stage
+
+
+def asd_settings(settings: ToySettings, target: str, common: dict[str, Any]) -> AsdSettings:
+    """The settings of adversarial self-distillation.
+
+    settings: of the study.
+    target: the other side.
+    common: what they share with distribution matching.
+    """
     calibrate = max(1, min(20, (settings.steps - settings.wait) // 4))      # 20 but in the shortest trials
-    asd = AsdSettings(
+    return AsdSettings(
         **common, target=target, ratio=settings.ratio, weight=settings.weight, gamma=settings.gamma,
         calibrate=calibrate, head=LearnerSettings(lr=settings.lr_head, decay=settings.decay),
     )
-    return LabAsd(asd, *given, head, world, settings.step_list, **shared)
 
 # %% ../../nbs/36_students.ipynb #f2aa2f0a
 def play(
@@ -456,7 +520,11 @@ class Marks:
 
 @checked()
 def study(
-    settings: ToySettings = ToySettings(), folder: str | Path | None = None, device: Any = None, quiet: bool = False
+    settings: ToySettings = ToySettings(),
+    folder: str | Path | None = None,
+    device: Any = None,
+    quiet: bool = False,
+    fast: bool = False,
 ) -> tuple[dict, dict[str, Tensor]]:
     """Train an arm and measure it along the way.
 
@@ -465,17 +533,19 @@ def study(
         None: nothing is kept.
     device: see `pick_device`.
     quiet: no progress bar.
+    fast: compute the same in another way, see `quick` and `Ahead`. It differs in rounding only, so a study may be
+        resumed either way; but rounding grows, and a long study gives other numbers of the same law.
     Returns the result for JSON, and by schedule the points (marks, seeds, videos, f, 2) of the first seeds.
     """
     if folder is None:
         with tempfile.TemporaryDirectory() as place:
-            return study(settings, place, device, quiet)
+            return study(settings, place, device, quiet, fast)
     require(str(folder).strip(), f'folder {str(folder)!r}', 'the name of a folder')
     folder, place = Path(folder), pick_device(device)
     check_memory('videos', settings.videos, 2 * settings.videos ** 2, place)
     world, law = point_world(settings.world), point_world(settings.world)
     start = beginners(settings, world.to(place), folder/'start', place, quiet)
-    stage = lab_stage(settings, frozen(world), start, place)
+    stage = lab_stage(settings, frozen(world), start, place, fast)
     marks = Marks(settings, law, folder)
 
     def watch(done: int) -> None:
