@@ -130,7 +130,9 @@ def plan() -> list[Run]:
     return [*first, *second, *FACTORS[2:], *kicks[3:6], *branch[3:8]]
 
 # %% ../../nbs/39_campaign.ipynb #74c50142
-def run_one(run: Run, base: ToySettings, folder: Path, device: Any = None, quiet: bool = False) -> bool:
+def run_one(
+    run: Run, base: ToySettings, folder: Path, device: Any = None, quiet: bool = False, fast: bool = False
+) -> bool:
     """Finish one run, unless it is finished already or another process works on it.
 
     run: the run.
@@ -138,6 +140,7 @@ def run_one(run: Run, base: ToySettings, folder: Path, device: Any = None, quiet
     folder: of the campaign.
     device: see `pick_device`.
     quiet: no progress bar.
+    fast: see `study`.
     Returns whether there is a new result: the small file results/NAME.json, which is written last.
     Raises AsdError if the folder holds a result of other settings.
     """
@@ -150,7 +153,7 @@ def run_one(run: Run, base: ToySettings, folder: Path, device: Any = None, quiet
                 odd = differences(load_json(path)['settings'], json.loads(json.dumps(settings.record())))
                 require(not odd, f'{path}: ' + '; '.join(odd), 'the same settings', 'Choose another folder.')
                 return False
-            result, _ = study(settings, place, device, quiet)
+            result, _ = study(settings, place, device, quiet, fast)
             save_json(path, summary(run, result))
             return True
     except Timeout:
@@ -158,7 +161,12 @@ def run_one(run: Run, base: ToySettings, folder: Path, device: Any = None, quiet
 
 
 def run_all(
-    runs: Sequence[Run], folder: str | Path, base: ToySettings = BASE, device: Any = None, quiet: bool = False
+    runs: Sequence[Run],
+    folder: str | Path,
+    base: ToySettings = BASE,
+    device: Any = None,
+    quiet: bool = False,
+    fast: bool = False,
 ) -> list[str]:
     """Finish the runs of a campaign one after another.
 
@@ -167,6 +175,7 @@ def run_all(
     base: what is common to all runs.
     device: see `pick_device`.
     quiet: say nothing.
+    fast: see `study`.
     Returns for each run that failed one line; it can be tried again. Stopping and crashing lose at most two minutes.
     """
     names, failed = [run.name for run in runs], []
@@ -175,7 +184,7 @@ def run_all(
         if not quiet:
             print(f'{number}/{len(runs)} {run.name}', flush=True)
         try:
-            run_one(run, base, Path(folder), device, quiet)
+            run_one(run, base, Path(folder), device, quiet, fast)
         except AsdError as error:
             failed.append(f'{run.name}: {error}')
     return failed
