@@ -94,9 +94,12 @@ class Recipe(Settings):
     paths: PathSettings = setting(PathSettings(), "paths of the teacher")
     init: InitialisationSettings = setting(InitialisationSettings(), 'regression on paths')
     dmd: DmdSettings = setting(
-        DmdSettings(steps=600, student=ADAM, fake_score=FAKE), 'distribution matching, alone and told the step count'
+        DmdSettings(steps=600, fake_rounds=5, student=ADAM, fake_score=FAKE),
+        'distribution matching, alone and told the step count',
     )
-    asd: AsdSettings = setting(AsdSettings(steps=600, student=ADAM, fake_score=FAKE), 'adversarial self-distillation')
+    asd: AsdSettings = setting(
+        AsdSettings(steps=600, fake_rounds=5, student=ADAM, fake_score=FAKE), 'adversarial self-distillation'
+    )
     gate: GateSettings = setting(GateSettings(), 'what the teacher must reach')
     clips: int = setting(1024, 'clips of an evaluation', low=16)
     marks: int = setting(100, 'a student is kept after every so many updates, for curves; 0: never')

@@ -153,7 +153,7 @@ class ToySettings(Settings):
     step_list: StepList = setting(StepList(), "the student's noise levels")
     steps: int = setting(900, 'updates of the student, its waiting time included', low=1)
     batch: int = setting(48, 'videos per seed, update and step count', low=1)
-    rounds: int = setting(2, 'updates of the fake score per step, each on videos of every step count', low=1)
+    rounds: int = setting(5, 'updates of the fake score per step, each on videos of every step count', low=1)
     more: float = setting(2., 'dmd-more: factor of the rounds', low=1)
     lr: float = setting(3e-4, 'learning rate of the student')
     lr_fake: float = setting(2e-3, 'learning rate of the fake score')
