@@ -107,7 +107,7 @@ def strips(
             fig.savefig(part, format='png', bbox_inches='tight', metadata={'Software': None})
     plt.close(fig)
 
-# %% ../nbs/68_pictures.ipynb #6ac5d668
+# %% ../nbs/68_pictures.ipynb #ce7bfeb6
 KINDS = ('.mp4', '.gif', '.png')
 
 
@@ -183,7 +183,8 @@ def _write_mp4(part: Path, pages: Iterable[np.ndarray], fps: float) -> None:
     try:
         options: dict[str, Any] = {'codec': 'libx264', 'pixelformat': 'yuv420p'}
         options |= {'macro_block_size': 1, 'ffmpeg_log_level': 'error'}
-        with imageio.v2.get_writer(named, format='FFMPEG', mode='I', fps=fps, **options) as writer:
+        writer: Any = imageio.v2.get_writer(named, format='FFMPEG', mode='I', fps=fps, **options)
+        with writer:
             for picture in pages:
                 writer.append_data(picture)
         named.replace(part)

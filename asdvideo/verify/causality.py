@@ -88,7 +88,7 @@ def a_layout_without_chunks() -> float:
         refused += 1
     return holds(plain.sizes(7) == [7] and plain.mask(7) is None and not plain.causal and refused == 6)
 
-# %% ../../nbs/67d_verify_causality.ipynb #57e98412
+# %% ../../nbs/67d_verify_causality.ipynb #b6807090
 @identities('16_causal', fp64=1e-12, fp32=1e-5, bf16=.03)
 def one_chunk_is_bidirectional(precision: str) -> float:
     """One chunk over all frames is the bidirectional model.
@@ -128,8 +128,8 @@ def corrected_is_cached() -> float:
     "An exact velocity plus what a network adds: one masked pass equals chunk after chunk with the pair of caches."
     world, layout = point_world(WorldSettings(frames=6, chunk=2)), CausalLayout(2)
     world.layout = layout
-    shape = {'size': 1, 'channels': 2, 'patch': 1, 'width': 16, 'depth': 2, 'heads': 2, 'labels': world.labels}
-    net = VideoTransformer(NetworkConfig(**shape), layout)
+    config = NetworkConfig(size=1, channels=2, patch=1, width=16, depth=2, heads=2, labels=world.labels)
+    net = VideoTransformer(config, layout)
     for i, p in enumerate(net.parameters()):
         p.data = .2 * torch.randn(p.shape, generator=stream(0, 'corrected', i))
     xt = torch.randn(3, 6, 2, 1, 1, generator=stream(0, 'points'))
