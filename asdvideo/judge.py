@@ -125,7 +125,7 @@ def frames_to_judge(world: SteeredDigits, draws: Draws, blends: float, blended: 
     video, digit = torch.cat(videos), torch.cat(digits)
     return video.to(draws.device, non_blocking=True), digit.to(draws.device, non_blocking=True)
 
-# %% ../nbs/30_judge.ipynb #fb7ef9bd
+# %% ../nbs/30_judge.ipynb #7a55d8ea
 @dataclass(frozen=True)
 class JudgeSettings(StageSettings):
     "Settings of the judge's training."
@@ -154,6 +154,7 @@ class JudgeStage(Stage):
     name = address = 'judge'
     world: SteeredDigits
     settings: JudgeSettings
+    world: SteeredDigits
 
     @checked()
     def __init__(self, settings: JudgeSettings, net: Judge, world: SteeredDigits, **shared: Any) -> None:

@@ -110,7 +110,7 @@ def strips(
             fig.savefig(part, format='png', bbox_inches='tight', metadata={'Software': None})
     plt.close(fig)
 
-# %% ../nbs/68_pictures.ipynb #6ac5d668
+# %% ../nbs/68_pictures.ipynb #ce7bfeb6
 KINDS = ('.mp4', '.gif', '.png')
 
 

@@ -88,7 +88,7 @@ def a_layout_without_chunks() -> float:
         refused += 1
     return holds(plain.sizes(7) == [7] and plain.mask(7) is None and not plain.causal and refused == 6)
 
-# %% ../../nbs/67d_verify_causality.ipynb #57e98412
+# %% ../../nbs/67d_verify_causality.ipynb #b6807090
 @identities('16_causal', fp64=1e-12, fp32=1e-5, bf16=.03)
 def one_chunk_is_bidirectional(precision: str) -> float:
     """One chunk over all frames is the bidirectional model.
