@@ -152,7 +152,6 @@ class JudgeStage(Stage):
     """
 
     name = address = 'judge'
-    world: SteeredDigits
     settings: JudgeSettings
     world: SteeredDigits
 
