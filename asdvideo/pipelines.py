@@ -390,7 +390,13 @@ class CausalWanPipeline(ChunkPipeline):
     @staticmethod
     @checked()
     def check_inputs(
-        num_frames: int | None, height: int, width: int, layout: CausalLayout, temporal: int = 4, spatial: int = 16
+        num_frames: int | None,
+        height: int,
+        width: int,
+        layout: CausalLayout,
+        temporal: int = 4,
+        spatial: int = 16,
+        prompt: str | Sequence[str] | None = None,
     ) -> int | None:
         """How many latent frames a video has. No weights are needed, so call it before they are loaded.
 
@@ -400,8 +406,11 @@ class CausalWanPipeline(ChunkPipeline):
         layout: of the student.
         temporal: frames that one latent frame holds, after the first.
         spatial: pixels, on each side, that one token holds.
-        Raises AsdError with the nearest number that fits.
+        prompt: what will be asked for; None: that is checked later.
+        Raises AsdError with the nearest number that fits, or if the prompt is no text.
         """
+        if prompt is not None:
+            texts_of(prompt)
         for name, size in (('height', height), ('width', width)):
             fits, near = check_int(name, size, 1, 100_000) % spatial == 0, max(1, round(size / spatial)) * spatial
             require(fits, f'{name}={size}', f'a multiple of {spatial}', f'The nearest is {near}.')
