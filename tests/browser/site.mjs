@@ -27,7 +27,7 @@ for (const name of names) {
   facts.pages += 1;
   const text = await page.evaluate(() => {
     const copy = document.querySelector('article').cloneNode(true);
-    copy.querySelectorAll('pre, code').forEach(node => node.remove());
+    copy.querySelectorAll('pre, code, script').forEach(node => node.remove());
     return copy.textContent;
   });
   const raw = text.match(/\$[^$\n]{1,60}\$|\\(frac|sigma|mathbb|begin|left|sum|hat)\b/);
