@@ -108,11 +108,11 @@ def test_whatever_happens_in_a_check_is_a_row() -> None:
 
 
 def test_a_part_that_cannot_be_imported_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, 'peft', None)
-    for name in ('wan', 'asdvideo.wan.training', 'asdvideo.wan.memory'):
+    monkeypatch.setitem(sys.modules, 'diffusers', None)
+    for name in ('wan', 'asdvideo.wan.model', 'asdvideo.wan.training', 'asdvideo.wan.memory'):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    row, = run.part_here('wan', CPU, 60.)
-    assert row.verdict == LEFT_OUT and 'peft' in row.note
+    rows = run.part_here('wan', CPU, 60.)
+    assert any(row.verdict == LEFT_OUT and 'diffusers' in row.note for row in rows)
 
 
 @pytest.fixture(scope='module')

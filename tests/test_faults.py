@@ -189,7 +189,7 @@ def test_a_full_disk_is_told_before_the_work_and_keeps_the_last_state(tmp_path):
 
 def test_what_is_said_about_an_explosion_is_true(tmp_path):
     with pytest.raises(AsdError, match='restart') as caught:
-        quick(tmp_path, stage=stage(40, lr=1e10, warmup=0), save_seconds=0)
+        quick(tmp_path, stage=stage(40, lr=1e9, warmup=0), save_seconds=0)
     assert 'untouched' not in str(caught.value)
     assert quick(tmp_path, stage=stage(2), restart=True)['done'] == 2
 
