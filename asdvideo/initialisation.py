@@ -153,23 +153,23 @@ def record_paths(
     Raises AsdError if the folder has shards of another origin; Stopped after SIGINT or SIGTERM.
     """
     facts = {'teacher': origin, 'settings': settings.record(), 'step_list': step_list.record()}
-    facts['layout'], folder = str(teacher.layout), Path(folder)
+    facts['layout'] = str(teacher.layout)
     shards = settings.count // settings.shard
-    with locked(folder), stop_signals() as asked:
-        left = shards - len(listing(folder))
+    with locked(folder) as home, stop_signals() as asked:
+        left = shards - len(listing(home))
         numbers = (step_list.count + 2) * math.prod(world.shape)
-        writable(folder/'new.safetensors', 2 * max(0, left) * settings.shard * numbers)
+        writable(home/'new.safetensors', 2 * max(0, left) * settings.shard * numbers)
         for i in tqdm(range(shards), 'paths', disable=quiet):
             if asked:
                 raise stopped('paths', asked, i, shards, 'shard')
-            path = folder/f'{i:05d}.safetensors'
+            path = home/f'{i:05d}.safetensors'
             if path.exists():
                 found = load_tensors(path, f'Delete {path} and run again.')[1].get('origin')
-                again = f'Delete {folder} to make the paths again.'
+                again = f'Delete {home} to make the paths again.'
                 require(found == facts, f'{path}, made with {found}', f'{facts}', again)
             else:
                 save_tensors(path, _shard(teacher, world, step_list, settings, i, device), {'origin': facts})
-    return folder
+    return home
 
 
 def _shard(
@@ -252,6 +252,7 @@ class InitialisationStage(Stage):
     name = address = 'initialisation'
     settings: InitialisationSettings
 
+    @checked()
     def __init__(
         self, settings: InitialisationSettings, student: Denoiser, paths: Paths, step_list: StepList, **shared: Any
     ) -> None:

@@ -315,6 +315,7 @@ def stage_doors(s: Shelf) -> list[Door]:
     student, fake = trainable(s.student), trainable(s.teacher)
     shared = {'world': thing(s.digits), 'step_list': thing(STEPS)}
     nets = {'student': thing(student), 'teacher': thing(s.teacher), 'fake_score': thing(fake)}
+    paths = initialisation.record_paths(s.teacher, s.digits, STEPS, small.paths, s.folder/'paths', 'tiny', quiet=True)
 
     def fitted(**args: Any) -> dict:
         "A short training."
@@ -326,6 +327,12 @@ def stage_doors(s: Shelf) -> list[Door]:
             'world': thing(s.digits), 'runtime': thing(devices.Runtime())}),
         Door('TeacherStage of a causal network', teacher.TeacherStage,
             {'settings': thing(small.ar), 'net': thing(student), 'world': thing(s.digits)}),
+        Door('record_paths', initialisation.record_paths, {
+            'teacher': thing(s.teacher), **shared, 'settings': thing(small.paths),
+            'folder': to_write(s.folder/'paths', s.folder, 'a folder'), 'origin': text('tiny'),
+        }),
+        Door('InitialisationStage', initialisation.InitialisationStage, {'settings': thing(small.init),
+            'student': thing(student), 'paths': thing(initialisation.Paths(paths)), 'step_list': thing(STEPS)}),
         Door('DmdStage', dmd.DmdStage, {'settings': thing(small.dmd), **nets, **shared}),
         Door('AsdStage', asd.AsdStage, {'settings': thing(small.asd), **nets,
             'head': thing(discriminator.head_for(s.config)), **shared}),

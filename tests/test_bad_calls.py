@@ -135,7 +135,6 @@ def test_every_name_at_the_front_door_is_tried(shelf):
     tried = {re.split(r'[ .(]', door.name)[0] for door in all_doors(shelf)}
     contracts = {'AsdError', 'Denoiser', 'KVCache', 'World', 'Stage', 'Settings', 'setting'}  # nothing to call
     contracts |= {'load_clips', 'OwnClips', 'ClipReference'}  # they are tried in tests/test_clips.py
-    contracts |= {'InitialisationStage', 'record_paths'}  # they get what a recipe has let in; tests/test_recipes.py
     settings = {
         name
         for name in HOME
