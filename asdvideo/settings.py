@@ -55,8 +55,7 @@ def limits(f: Field, hint: Any) -> str:
         return 'one of ' + ', '.join(facts['choices'])
     if not re.search(r'\b(int|float)\b', str(hint)):
         return ''
-    low, high = facts['low'], facts['high']
-    return f'{low:,.9g} or more' if high == math.inf else f'{low:,.9g} to {high:,.9g}'
+    return f'{facts["low"]:,.9g} to {facts["high"]:,.9g}'
 
 
 def explain(kind: type) -> str:

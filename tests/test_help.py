@@ -45,7 +45,7 @@ def test_settings_explain_their_fields_and_those_of_their_parents():
     text = inspect.getdoc(asdvideo.AsdSettings)
     first, *rest = text.split('\n\n')
     assert first == 'Settings of adversarial self-distillation.' and text.count('\nratio: ') == 1
-    assert 'videos per update and step count; 1 to ' in text and 'see `LearnerSettings`' in text
+    assert 'videos per update and step count; 1 to 1e+09' in text and 'see `LearnerSettings`' in text
 
     class Late(Settings):
         "A class that nobody has made a dataclass yet."
