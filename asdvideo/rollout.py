@@ -17,7 +17,7 @@ from .denoiser import Cache, CausalLayout, Condition, Denoiser, cat_rows, join_c
 from .devices import pick_device
 from .errors import check_choice, check_int, check_like, checked, require
 from .flow import add_noise, per_frame, x0_from_velocity
-from .randomness import stream
+from .randomness import Draws, stream
 from .schedule import Schedule
 
 # %% ../nbs/19_rollout.ipynb #b1590393
@@ -59,9 +59,9 @@ class Noise:
         Returns (b, frames of the chunk, c, h, w).
         """
         require(chunk < len(self.sizes), f'chunk={chunk}', f'a chunk from 0 to {len(self.sizes) - 1}')
-        shape = self.shape[0] // len(self.seeds), self.sizes[chunk], *self.shape[2:]
-        parts = [torch.randn(shape, generator=stream(seed, 'noise', chunk, step)) for seed in self.seeds]
-        return (parts[0] if len(parts) == 1 else torch.cat(parts)).to(self.device, self.dtype, non_blocking=True)
+        streams = [stream(seed, 'noise', chunk, step) for seed in self.seeds]
+        draws = Draws(streams, self.shape[0] // len(self.seeds), self.device)
+        return draws.normal(self.sizes[chunk], *self.shape[2:]).to(self.dtype)
 
     def whole(self) -> Tensor:
         "The noise that all chunks start from, as one video (b, f, c, h, w)."
@@ -271,7 +271,7 @@ def rollout_many(
     model: Denoiser,
     noises: Sequence[Noise],
     schedules: Sequence[Schedule],
-    condition: Condition = Condition(),
+    condition: Condition | Sequence[Condition] = Condition(),
     mode: str = 'sde',
 ) -> list[Tensor]:
     """Several rollouts side by side, without gradients and in fewer passes: equal to `rollout` one by one.
@@ -279,17 +279,19 @@ def rollout_many(
     model: a causal denoiser.
     noises: one for each rollout, all of one shape.
     schedules: one for each rollout.
-    condition: what the model is told; the same in every rollout.
+    condition: what the model is told: the same in every rollout, or one for each.
     mode: see `rollout`.
     Returns for each rollout its videos (b, f, c, h, w). Source: our choice.
     """
     check_choice('mode', mode, MODES)
+    conditions = [condition] * len(noises) if isinstance(condition, Condition) else list(condition)
     alike = len(noises) == len(schedules) > 0 and all(noise.shape == noises[0].shape for noise in noises)
     require(alike, f'{len(noises)} noises and {len(schedules)} schedules', 'one of each, for videos of one shape')
+    require(len(conditions) == len(noises), f'{len(conditions)} conditions', f'one, or {len(noises)}')
     sizes, cache, start = noises[0].sizes, model.empty_cache(), 0
     for schedule in schedules:
         schedule.check(len(sizes))
-    everyone = join_conditions([condition] * len(noises), model.members)
+    everyone = join_conditions(conditions, model.members)
     chunks = []
     for i, frames in enumerate(sizes):
         told = everyone.frames(start, start + frames)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 
 from ..asd import WEIGHTS, AsdSettings, AsdStage
 from ..causal import causal, frozen, trainable
-from ..denoiser import Cache, Condition, Denoiser, cat_rows, join_conditions
+from ..denoiser import Cache, Condition, Denoiser
 from ..devices import autocast, check_memory, pick_device, runtime
 from ..discriminator import head_for
 from ..dmd import DmdSettings, DmdStage, Rollouts
@@ -38,7 +37,7 @@ from asdvideo.rivals import (
     SidSettings,
     SidStage,
 )
-from ..rollout import JUMPS, Noise, denoise_groups, rollout, rollout_many
+from ..rollout import JUMPS, Noise, rollout, rollout_many
 from ..schedule import READINGS, STEP_NAMES, Schedule, StepList
 from ..settings import Settings, changed, setting
 from ..teacher import TeacherSettings, TeacherStage
@@ -242,28 +241,19 @@ class Ahead(DmdStage):
             self.made = [list(batches) for batches in zip(*turns)]
         return self.made[number]
 
-    @torch.no_grad()
     def all_rollouts(self, step: int, turn: int) -> list[Rollouts]:
         """Fresh videos of all step counts for every round.
 
         step: of the training.
         turn: its number.
         """
-        model, names, rounds = self.student.model, self.played(), range(self.settings.fake_rounds)
+        names, rounds = self.played(), range(self.settings.fake_rounds)
         asked = [self.world.conditions(self.draws(turn, step, number, 'condition')) for number in rounds]
         noises = [self.noise(self.draws(turn, step, number, name)) for number in rounds for name in names]
         schedules = [self.schedule(n) for _ in rounds for n in names.values()]
-        everyone = join_conditions([condition for condition in asked for _ in names], model.members)
-        cache, start, chunks = model.empty_cache(), 0, []
+        conditions = [condition for condition in asked for _ in names]
         with autocast(self.runtime):
-            for i, frames in enumerate(noises[0].sizes):
-                told = everyone.frames(start, start + frames)
-                own, levels = [partial(noise, i) for noise in noises], [schedule.of(i) for schedule in schedules]
-                chunks.append(denoise_groups(model, own, levels, told, cache))
-                if i + 1 < len(noises[0].sizes):
-                    cache = model.append(cache, cat_rows(chunks[-1], model.members), told)
-                start += frames
-        videos = iter([torch.cat(parts, 1) for parts in zip(*chunks)])
+            videos = iter(rollout_many(self.student.model, noises, schedules, conditions))
         return [Rollouts({name: next(videos) for name in names}, dict.fromkeys(names, told)) for told in asked]
 
 
