@@ -50,9 +50,11 @@ def calls(folder: Path) -> Iterator[tuple[list[str], bool]]:
         'reproduce': ['--size', 'tiny', '--folder', f'{folder}/tiny'],
         'campaign': ['--folder', f'{folder}/campaign', '--only', 'kicks'],
     }
+    quick = ['--batch', '8', '--block', '8', '--fake-rounds', '1']        # a training stops between two steps only
     for name, kind in KINDS.items():
         home = 'fresh' if name == 'train paths' else 'home'
         more = ['--folder', f'{folder}/{home}', '--restart'] if name.startswith('train ') else outs.get(name, [])
+        more = [*more, *quick] if name in ('train dmd', 'train asd') else more
         for option, low, high in whole_numbers(kind):
             for value in VALUES:
                 own = f'{folder}/{len(option)}{option[2:5]}{value}'
