@@ -142,7 +142,7 @@ TARGETS = ('next', 'last', 'data', 'chain', 'self')
 class AsdSettings(DmdSettings):
     "Settings of adversarial self-distillation."
 
-    ratio: float = setting(.1, 'length of the adversarial gradient over that of distribution matching', high=1000)
+    ratio: float = setting(.3, 'length of the adversarial gradient over that of distribution matching', high=1000)
     weight: str = setting('measured', 'how the weight is found', choices=WEIGHTS)
     calibrate: int = setting(20, 'updates of the student that measure both gradients before the push begins', low=1)
     target: str = setting(

@@ -9,6 +9,7 @@ import argparse
 import base64
 import dataclasses
 import json
+import os
 import re
 import time
 from collections.abc import Sequence
@@ -154,7 +155,8 @@ def save(paths: Sequence[Path]) -> dict[str, float]:
     seconds = dict(load_json(kept)) if kept.is_file() else {}
     for path in paths:
         began, notebook = time.time(), nbformat.read(path, 4)
-        NotebookClient(notebook, timeout=600, resources={'metadata': {'path': str(path.parent)}}).execute()
+        client = NotebookClient(notebook, timeout=600, resources={'metadata': {'path': str(path.parent)}})
+        client.execute(env={**os.environ, 'MPLBACKEND': 'module://matplotlib_inline.backend_inline'})
         seconds[path.stem] = round(time.time() - began, 1)
         with replacing(path) as part:
             part.write_text(nbformat.writes(clean(notebook), indent=1).rstrip('\n') + '\n')

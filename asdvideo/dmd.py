@@ -32,7 +32,7 @@ __all__ = ['clean_guess', 'dmd_gradient', 'DmdSettings', 'Rollouts', 'DmdStage']
 @checked(video='b f ...', sigma='b f', eps='b f ...')
 @torch.no_grad()
 def clean_guess(model: Denoiser, video: Tensor, sigma: Tensor, eps: Tensor, condition: Condition) -> Tensor:
-    """What a model takes for the clean video behind a noised one; no gradient.
+    """A model's guess of the clean video behind a noised one; no gradient.
 
     model: a denoiser.
     video: (b, f, c, h, w) clean video, which is noised here.
@@ -50,8 +50,8 @@ def dmd_gradient(video: Tensor, x0_fake: Tensor, x0_real: Tensor, floor: float =
     """The direction away from which DMD moves the student's videos.
 
     video: (b, f, c, h, w) the student's videos.
-    x0_fake: what the fake score takes for the clean video behind the noised one.
-    x0_real: what the (guided) teacher takes for it.
+    x0_fake: the fake score's guess of the clean video behind the noised one.
+    x0_real: the guess of the (guided) teacher.
     floor: the smallest normaliser; 0 switches normalising off.
     Returns (b, f, c, h, w): the derivative of the loss, summed over all numbers of the video.
     Source: DMD2 and Self-Forcing; the floor is our choice, others use 1e-6 or none.
@@ -71,7 +71,9 @@ class DmdSettings(StageSettings):
     batch: int = setting(32, 'videos per update and step count', low=1)
     student: LearnerSettings = setting(LearnerSettings(lr=1e-4, average=.99), 'how the student is trained')
     fake_score: LearnerSettings = setting(LearnerSettings(lr=4e-4), 'how the fake score is trained')
-    fake_rounds: int = setting(2, 'updates of the fake score per step, each on fresh videos of every step count', low=1)
+    fake_rounds: int = setting(
+        5, 'updates of the fake score per step, each on fresh videos of every step count', low=1, high=1000
+    )
     wait: int = setting(50, 'steps in which the student waits for the fake score')
     guidance: float = setting(1.5, "guidance of the teacher's score", high=100)
     floor: float = setting(.02, 'smallest normaliser of the DMD gradient; 0: not normalised', high=1e6)

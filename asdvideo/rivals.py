@@ -277,8 +277,8 @@ def sid_loss(video: Tensor, x0_fake: Tensor, x0_real: Tensor, alpha: float) -> T
     """The loss of score identity distillation, one number per video (b,), summed over the video.
 
     video: (b, f, c, h, w) the student's videos.
-    x0_fake: what the fake score takes for the clean video behind the noised one.
-    x0_real: what the teacher takes for it.
+    x0_fake: the fake score's guess of the clean video behind the noised one.
+    x0_real: the teacher's guess.
     alpha: weight of the squared difference.
     Source: SiD (arXiv 2404.04057); for few steps arXiv 2505.12674.
     """

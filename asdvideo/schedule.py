@@ -68,7 +68,8 @@ class Schedule:
 
     levels: for each chunk its levels, the first of them 1.
     name: what people call it, for example "1*".
-    endless: whether a video may have more chunks; they then take the levels of the last one.
+    endless: whether a video may have more chunks than there are levels; the further chunks then take the levels of the
+        last one. True for "1" or "1*", False for a list such as "4,1,1".
     """
 
     levels: tuple[tuple[float, ...], ...]

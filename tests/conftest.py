@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 from filelock import FileLock
 
 os.environ.setdefault('MPLBACKEND', 'agg')
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:       # as in a job that a shell has put into the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 if 'PYTEST_XDIST_WORKER' in os.environ:
     os.environ.setdefault('OMP_NUM_THREADS', '1')     # workers side by side: a core for each
 sys.path.insert(0, str(Path(__file__).parent))

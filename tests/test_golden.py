@@ -132,7 +132,7 @@ def worlds() -> dict[str, list[float]]:
 @functools.cache
 def beginner() -> tuple[ToySettings, GaussianMixture, Denoiser]:
     "The ring, and where its students start."
-    settings = ToySettings(steps=8, batch=8, wait=0, start_steps=2)
+    settings = ToySettings(steps=8, batch=8, wait=0, start_steps=2, ratio=.1)
     world = point_world(settings.world)
     return settings, world, beginners(settings, world)
 

@@ -26,7 +26,7 @@ __all__ = ['BASE', 'FILM', 'LATE', 'FACTORS', 'FOLLOWERS', 'ALONG', 'LAST', 'FIL
            'run_one', 'run_all', 'collect', 'summary', 'gather', 'films', 'as_study', 'describe']
 
 # %% ../../nbs/39_campaign.ipynb #7a6ce830
-BASE = ToySettings(seeds=tuple(range(20, 30)), batch=24, rounds=5, steps=600)
+BASE = ToySettings(seeds=tuple(range(20, 30)), batch=24, rounds=5, steps=600, ratio=.1)
 FILM: dict[str, Any] = {'seeds': (20,), 'marks': tuple(range(0, 600, 20))}
 
 

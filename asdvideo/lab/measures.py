@@ -135,6 +135,8 @@ def cross_entropies(world: GaussianMixture, video: Tensor) -> list[float]:
 def density(world: GaussianMixture, video: Tensor, real: Tensor) -> float:
     """The share of videos that are no less likely than the 5 % least likely real ones: .95 for the truth.
 
+    It is the exact world's density, from the law itself; the density of pictures counts neighbours (32_measures).
+
     world: the law.
     video: (b, f, 2, 1, 1) clean videos.
     real: (b, f, 2, 1, 1) videos of the world.

@@ -162,7 +162,7 @@ class ToySettings(Settings):
     floor: float = setting(.3, 'smallest normaliser of the DMD gradient', high=100)
     wait: int = setting(30, 'steps in which the student waits for the fake score')
     jumps: str = setting('last', "which jumps of a chunk take the student's gradient", choices=JUMPS)
-    ratio: float = setting(.1, 'asd: length of the adversarial gradient over that of distribution matching', high=1000)
+    ratio: float = setting(.3, 'asd: length of the adversarial gradient over that of distribution matching', high=1000)
     weight: str = setting('measured', 'asd: how the weight is found', choices=WEIGHTS)
     gamma: float = setting(.05, 'asd: of the penalty on slopes', high=1e6)
     alpha: float = setting(1., 'sid: weight of the squared difference of both scores', high=10)
