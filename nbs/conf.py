@@ -80,7 +80,8 @@ def block(self, node):
 
 
 def setup(app):
-    "Connect the functions above."
+    "Connect the functions above, and let notebooks be executed side by side."
+    app.extensions['sphinx_multitoc_numbering'].parallel_read_safe = True   # it acts when all pages have been read
     app.add_html_math_renderer('mathml', (inline, None), (block, None))
     app.connect('source-read', read_source)
     app.connect('autodoc-process-docstring', read_docstring)
