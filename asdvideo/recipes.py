@@ -40,8 +40,8 @@ from .transformer import NetworkConfig, VideoTransformer
 from .world import World
 
 # %% auto #0
-__all__ = ['ADAM', 'FAKE', 'FULL', 'CHAIN', 'STUDENTS', 'GateSettings', 'Recipe', 'tiny', 'Home', 'Training', 'known', 'earlier',
-           'settings_of', 'counts_of', 'fresh_network', 'told_steps', 'result_of', 'own_clips', 'world_of',
+__all__ = ['ADAM', 'FAKE', 'DISTIL', 'FULL', 'CHAIN', 'STUDENTS', 'GateSettings', 'Recipe', 'tiny', 'Home', 'Training', 'known',
+           'earlier', 'settings_of', 'counts_of', 'fresh_network', 'told_steps', 'result_of', 'own_clips', 'world_of',
            'own_recipe', 'make_stage', 'sampler_of', 'train']
 
 # %% ../nbs/42_recipes.ipynb #b6f7bab0
@@ -55,8 +55,10 @@ class GateSettings(Settings):
     laws: float = setting(.05, 'total variation of the laws of motion above that of real clips', high=1)
 
 
-ADAM = LearnerSettings(lr=1e-4, beta1=0., average=.99)
-FAKE = LearnerSettings(lr=4e-4, beta1=0.)
+ADAM = LearnerSettings(lr=2e-4, beta1=0., average=.95, warmup=20, decay=.4)
+FAKE = LearnerSettings(lr=6e-4, beta1=0., warmup=20, decay=.4)
+DISTIL: dict[str, Any] = {'steps': 200, 'batch': 8, 'block': 8, 'fake_rounds': 3, 'wait': 20}
+DISTIL |= {'student': ADAM, 'fake_score': FAKE}
 
 
 @dataclass(frozen=True)
@@ -93,16 +95,11 @@ class Recipe(Settings):
     )
     paths: PathSettings = setting(PathSettings(), "paths of the teacher")
     init: InitialisationSettings = setting(InitialisationSettings(), 'regression on paths')
-    dmd: DmdSettings = setting(
-        DmdSettings(steps=600, fake_rounds=5, student=ADAM, fake_score=FAKE),
-        'distribution matching, alone and told the step count',
-    )
-    asd: AsdSettings = setting(
-        AsdSettings(steps=600, fake_rounds=5, student=ADAM, fake_score=FAKE), 'adversarial self-distillation'
-    )
+    dmd: DmdSettings = setting(DmdSettings(**DISTIL), 'distribution matching, alone and told the step count')
+    asd: AsdSettings = setting(AsdSettings(**DISTIL, calibrate=10), 'adversarial self-distillation')
     gate: GateSettings = setting(GateSettings(), 'what the teacher must reach')
     clips: int = setting(1024, 'clips of an evaluation', low=16)
-    marks: int = setting(100, 'a student is kept after every so many updates, for curves; 0: never')
+    marks: int = setting(20, 'a student is kept after every so many updates, for curves; 0: never')
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -9,6 +9,9 @@ import tempfile
 from pathlib import Path
 
 import torch
+from torch.distributed.tensor import DTensor
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from asdvideo.asd import AsdSettings, AsdStage
 from asdvideo.causal import causal
@@ -97,6 +100,37 @@ def wan_stage(turns, group):
     return wan_stage('asd', model, RandomPrompts(), wan, settings, real, StepList(2, 5.), group=group)
 
 
+class Live(TorchDispatchMode):
+    "Counts the bytes of all storages that operations have made and that are still there, and keeps the largest count."
+
+    def __init__(self):
+        super().__init__()
+        self.known, self.peak = {}, 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        for tensor in torch.utils._pytree.tree_leaves(out):
+            tensor = tensor.to_local() if isinstance(tensor, DTensor) else tensor
+            if isinstance(tensor, torch.Tensor) and tensor.device.type != 'meta':
+                storage = tensor.untyped_storage()
+                self.known[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
+        self.known = {key: entry for key, entry in self.known.items() if not entry[0].expired()}
+        self.peak = max(self.peak, sum(size for _, size in self.known.values()))
+        return out
+
+
+def start_up(job, group):
+    "Split a network over the processes, and write what the second one held at most while it got its share."
+    with torch.device('meta' if group.rank else 'cpu'):
+        net = VideoTransformer(NetworkConfig(width=64, depth=8, heads=2))
+    sizes = [p.numel() * p.element_size() for p in net.parameters()]
+    with Live() as live:
+        net = group.place(net, torch.device('cpu'))
+    if group.rank:
+        share = sum(p.to_local().numel() * p.element_size() for p in net.parameters())
+        save_json(Path(job['out']), {'peak': live.peak, 'share': share, 'largest': max(sizes), 'whole': sum(sizes)})
+
+
 def run(job, group):
     "Train, and write the student's and the average's weights and the history."
     kind, turns = job['kind'], job.get('turns', 1)
@@ -118,7 +152,7 @@ if __name__ == '__main__':
     torch.set_num_threads(1)
     groups = {'plain': Processes(), 'split': Processes(shard=True)}
     for job in json.loads(Path(sys.argv[1]).read_text()):
-        run(job, groups[job['how']])
+        (start_up if job['kind'] == 'start' else run)(job, groups[job['how']])
     groups['plain'].any(True)
     sys.stdout.flush()
     os._exit(0)      # at once: a thread of gloo may outlive the interpreter, and abort it

@@ -47,6 +47,7 @@ def place(tmp_path_factory):
     for kind in ('asd', 'wan'):
         begun = {'kind': kind, 'how': 'split', 'folder': str(place/f'run-{kind}'), 'stop': 1}
         first.append({**begun, 'out': str(place/'x.safetensors')})
+    first.append({'kind': 'start', 'how': 'split', 'out': str(place/'start.json')})
     launch(first, place)
     for kind in ('asd', 'wan'):
         pieces = [file.name for file in listing(place/f'run-{kind}')]
@@ -109,6 +110,14 @@ def test_a_state_in_pieces(place, kind):
     sizes = [sum(torch.Size(s).numel() for s in read_header(file)[1].values()) for file in listing(folder)]
     whole = sum(tensor.numel() for tensor in load_split(folder/'state.safetensors', {})[0].values())
     assert max(sizes) < .8 * whole
+
+
+def test_no_process_ever_holds_the_whole_network(place):
+    "At the start it holds its share, and beside it no more than one weight that is being handed out, and its parts."
+    found = json.loads((place/'start.json').read_text())
+    assert found['share'] < .6 * found['whole']
+    assert found['share'] + found['largest'] <= found['peak'] <= found['share'] + 2.5 * found['largest']
+    assert found['peak'] < .75 * found['whole']
 
 
 def test_a_damaged_piece_is_refused(place):
