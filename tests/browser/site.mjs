@@ -41,6 +41,7 @@ for (const name of names) {
 
 // figures that one can turn: another place of a slider, another drawing
 const figures = {
+  '13_flow.html': [['.asdvideo-slides', '.moment']],
   '17_cache.html': [['#maskview', '.now']], '18_schedule.html': [['#passplan', 'input']],
   '19_rollout.html': [['.asdvideo-slides', '.moment']], '22_law.html': [['#lawfilm', 'input']],
   '39b_verdict.html': [['#verdict', 'input']], '41_sampling.html': [['.asdvideo-slides', '.which']],
