@@ -56,7 +56,8 @@ def html_outputs(path: Path) -> list[str]:
 
 
 FIGURES = {
-    '13_flow', '17_cache', '18_schedule', '19_rollout', '22_law', '39b_verdict', '41_sampling', '45_player', '68_pictures',
+    '13_flow', '17_cache', '18_schedule', '19_rollout', '22_law', '39b_verdict', '41_sampling', '45_player',
+    '68_pictures',
 }
 
 
