@@ -26,7 +26,7 @@ from .evaluation import evaluate, plain, reproduce
 from .files import load_json, load_text, provenance, save_json, save_tensors
 from .initialisation import InitialisationSettings, PathSettings
 from .judge import JudgeSettings
-from .lab.campaign import BASE, describe, films, gather, plan, run_all
+from .lab.campaign import BASE, describe, films, gather, moves, plan, run_all
 from .lab.students import ToySettings, study
 from .long import LongSettings, describe_long, measure_long
 from .measures import BLOCKS, Reference, load_judge
@@ -483,12 +483,13 @@ class Campaign(Command):
     fast: bool = setting(False, QUICK)
     status: bool = setting(False, 'run nothing, only show what is finished')
     films: str | None = setting(None, 'a .safetensors file for the points of the runs that are shown as a film')
+    moves: str | None = setting(None, 'a .json file for how finished students move videos between places')
     json: str | None = setting(None, JSON)
     device: str | None = setting(None, DEVICE)
 
     def outputs(self) -> list[str]:
         "See `Command.outputs`."
-        return files(self.json, self.films, str(Path(self.folder)/'trial.json'))
+        return files(self.json, self.films, self.moves, str(Path(self.folder)/'trial.json'))
 
     def run(self) -> int:
         "See `Command.run`."
@@ -503,6 +504,9 @@ class Campaign(Command):
         if self.films is not None:
             save_tensors(self.films, films(self.folder), result['provenance'])
             print(f'Wrote {self.films}.', file=sys.stderr)
+        if self.moves is not None:
+            save_json(self.moves, {'runs': moves(self.folder, base=base), 'provenance': provenance()})
+            print(f'Wrote {self.moves}.', file=sys.stderr)
         print(*failed, sep='\n', end='\n' if failed else '', file=sys.stderr)
         return 1 if failed else 0
 

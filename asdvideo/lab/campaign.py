@@ -18,12 +18,12 @@ from torch import Tensor
 from ..errors import AsdError, require
 from ..files import listing, load_json, load_tensors, provenance, save_json
 from .curves import column
-from .students import ToySettings, study
+from .students import ToySettings, finished_student, place_moves, study
 from ..settings import changed, differences
 
 # %% auto #0
-__all__ = ['BASE', 'FILM', 'LATE', 'FACTORS', 'FOLLOWERS', 'ALONG', 'LAST', 'FILMED', 'Run', 'arms_of', 'neighbours_of', 'plan',
-           'run_one', 'run_all', 'collect', 'summary', 'gather', 'films', 'as_study', 'describe']
+__all__ = ['BASE', 'FILM', 'LATE', 'FACTORS', 'FOLLOWERS', 'ALONG', 'LAST', 'FILMED', 'LISTS', 'Run', 'arms_of', 'neighbours_of',
+           'plan', 'run_one', 'run_all', 'collect', 'summary', 'gather', 'films', 'moves', 'as_study', 'describe']
 
 # %% ../../nbs/39_campaign.ipynb #7a6ce830
 BASE = ToySettings(seeds=tuple(range(20, 30)), batch=24, rounds=5, steps=600, ratio=.1)
@@ -99,6 +99,7 @@ FACTORS = [
     Run('kicks', 'dmd', {'world__decisions': 1}),
     Run('kicks', 'dmd', {'world__decisions': 2}),
     Run('ring', 'dmd', {'step_list__shift': 3.}),
+    Run('ring', 'dmd', {'step_list__shift': .5}),
     Run('ring', 'dmd', {'world__told': 'nothing'}),
     Run('ring', 'dmd', {'world__modes': 16}),
     Run('ring', 'dmd', {'world__shift': .05}),
@@ -256,6 +257,26 @@ def films(folder: str | Path, names: Sequence[str] = FILMED, videos: int = 150) 
             points, _ = load_tensors(path)
             counts = sorted(steps for steps in points if steps.isdigit())
             found[name] = torch.stack([points[steps][:, 0, :videos, 0] for steps in counts], 1)
+    return found
+
+
+LISTS = (*(Run('ring', 'dmd', {'step_list__shift': shift}) for shift in (.5, 3.)), Run('ring', 'dmd-more'))
+"runs with three lists of noise levels"
+
+
+def moves(folder: str | Path, runs: Sequence[Run] = LISTS, base: ToySettings = BASE) -> dict[str, list[dict]]:
+    """How the finished students of some runs move videos between the places of the ring, see `place_moves`.
+
+    folder: of the campaign.
+    runs: those that are not finished are left out.
+    base: what is common to all runs.
+    Returns by name what `place_moves` says.
+    """
+    found = {}
+    for run in runs:
+        if (Path(folder)/run.name/'train'/'state.safetensors').is_file():
+            settings = run.settings(base)
+            found[run.name] = place_moves(*finished_student(settings, Path(folder)/run.name), settings.step_list)
     return found
 
 

@@ -19,9 +19,9 @@ from .curves import column
 from ..measures import across_seeds
 
 # %% auto #0
-__all__ = ['SIDES', 'Sum', 'YES', 'NO', 'UNDECIDED', 'NOT_RUN', 'COUNTS', 'PUSH', 'LATE', 'NOISY', 'FIRST', 'PREDICTIONS',
-           'CLAIMS', 'RESULTS', 'Term', 'Claim', 'less', 'margin', 'values', 'answer', 'paper_claims', 'recipe_claim',
-           'studies_of', 'load_campaign', 'report', 'describe_report', 'provenance_line']
+__all__ = ['SIDES', 'Sum', 'YES', 'NO', 'UNDECIDED', 'NOT_RUN', 'COUNTS', 'PUSH', 'LATE', 'NOISY', 'CLEAR', 'FIRST',
+           'PREDICTIONS', 'CLAIMS', 'RESULTS', 'Term', 'Claim', 'less', 'margin', 'values', 'answer', 'paper_claims',
+           'recipe_claim', 'studies_of', 'load_campaign', 'report', 'describe_report', 'provenance_line']
 
 # %% ../../nbs/39a_report.ipynb #7de08ff5
 SIDES = ('below', 'above', 'within')
@@ -151,8 +151,8 @@ def _drift(world: str, arm: str, text: str, source: str, expected: bool = True) 
 LATE = '_rounds=2'
 "end of the names of the runs whose fake score was trained twice per update, not five times"
 
-NOISY = '_step_list.shift=3.0'
-"end of the name of the run whose noise levels are nearer to noise"
+NOISY, CLEAR = '_step_list.shift=3.0', '_step_list.shift=0.5'
+"end of the name of the run whose noise levels are nearer to noise, and of the one whose levels are nearer to videos"
 
 FIRST: list[Claim] = [
     Claim('prediction 1', 'ring, 2 rounds', 'The drift of DMD grows from 200 updates on.',
@@ -221,6 +221,10 @@ PREDICTIONS: list[Claim] = [
           ((Term(f'ring_dmd{NOISY}', '4'), Term(f'ring_dmd{NOISY}', '1', -1.)),), 'below', .05),
     Claim('prediction 28', 'ring, shift 3', 'The drift of DMD is below .05.',
           ((Term(f'ring_dmd{NOISY}', 'drift'),),), 'below', .05),
+    Claim('prediction 29', 'ring, shift .5', 'The drift of DMD is above .1.',
+          ((Term(f'ring_dmd{CLEAR}', 'drift'),),), 'above', .1),
+    Claim('prediction 29', 'ring, shift .5', 'Three steps are at least .05 farther from the truth than one step.',
+          ((Term(f'ring_dmd{CLEAR}', '3'), Term(f'ring_dmd{CLEAR}', '1', -1.)),), 'above', .05),
 ]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..asd import WEIGHTS, AsdSettings, AsdStage
@@ -41,13 +42,13 @@ from ..rollout import JUMPS, Noise, rollout, rollout_many
 from ..schedule import READINGS, STEP_NAMES, Schedule, StepList
 from ..settings import Settings, changed, setting
 from ..teacher import TeacherSettings, TeacherStage
-from ..training import Stage, fit
+from ..training import Stage, fit, resume
 from ..transformer import NetworkConfig, VideoTransformer
 
 # %% auto #0
 __all__ = ['ARMS', 'PairedCache', 'Corrected', 'ToySettings', 'MemberDraws', 'Ahead', 'LabForcing', 'LabDmd', 'LabAsd', 'LabSid',
            'LabRival', 'fresh', 'beginners', 'rival_stage', 'lab_stage', 'asd_settings', 'play', 'measure_student',
-           'drifts', 'Marks', 'study']
+           'drifts', 'Marks', 'study', 'finished_student', 'place_moves']
 
 # %% ../../nbs/36_students.ipynb #accb7349
 @dataclass(frozen=True)
@@ -552,3 +553,47 @@ def study(
     save_json(folder/'result.json', result)
     save_tensors(folder/'points.safetensors', points, {'settings': settings.record(), 'marks': marks.at})
     return result, points
+
+# %% ../../nbs/36_students.ipynb #7b6e67c4
+def finished_student(settings: ToySettings, folder: str | Path) -> tuple[Denoiser, GaussianMixture]:
+    """The student that a study has trained, and its world.
+
+    settings: of the study.
+    folder: of the study.
+    Raises AsdError if the study is not finished.
+    """
+    folder, world = Path(folder), point_world(settings.world)
+    stage = lab_stage(settings, frozen(world), beginners(settings, world, folder/'start'))
+    done = resume(stage, folder/'train'/'state.safetensors')['done']
+    require(done == settings.steps, f'{folder}: {done} updates', f'{settings.steps}', 'Let the study finish.')
+    return stage.student.result, world
+
+
+@torch.no_grad()
+def place_moves(student: Denoiser, world: GaussianMixture, steps: StepList, count: int = 400) -> list[dict[str, Any]]:
+    """How the jumps of the first chunk move videos between the places where they may begin, with all steps.
+
+    student: one network or an ensemble.
+    world: the law; its modes begin at the places.
+    steps: the student's step list.
+    count: videos per member.
+    Returns for each jump after the first its "level", and "together": for each member the share of the videos of one
+    place that the jump sends to the same place, the one that most of them get; the mean over videos. It is 1 if the
+    places move as a whole. Source: our choice.
+    """
+    places, found = world.means[world.label_of == 0, 0], list[Tensor]()
+
+    def note(chunk: int, step: int, level: float, xt: Tensor, x0: Tensor) -> None:
+        if chunk == 0:
+            found.append(torch.cdist(x0[:, 0, :, 0, 0].cpu(), places).argmin(1).unflatten(0, (-1, count)))
+
+    members, schedule = student.members, Schedule.parse(steps.count, steps)
+    condition = world.conditions(Draws([stream(12345, 'labels') for _ in range(members)], count))
+    noise = Noise((members * count, *world.shape), [54321] * members, student.layout)
+    rollout(student, noise, schedule, condition, callback=note)
+    rows = []
+    for level, before, after in zip(schedule.of(0)[1:], found, found[1:]):
+        pairs = F.one_hot(before * len(places) + after, len(places) ** 2).sum(1).unflatten(1, (-1, len(places)))
+        together = (pairs.amax(2).sum(1) / count).tolist()
+        rows.append({'level': level, 'together': [round(share, 4) for share in together]})
+    return rows
