@@ -81,6 +81,9 @@ class DmdSettings(StageSettings):
     first_full: bool = setting(False, 'the first chunk takes all steps in training, too (FFE in training)')
     told: bool = setting(False, 'the fake score is told the step count')
     jumps: str = setting('last', "which jumps of a chunk take the student's gradient", choices=JUMPS)
+    score_shift: float | None = setting(
+        None, 'shift of the levels at which the scores are compared; None: that of the step list', low=.01, high=100
+    )
 
 # %% ../nbs/21_dmd.ipynb #287497bb
 @dataclass
@@ -177,7 +180,7 @@ class DmdStage(Stage):
 
     def levels_and_noise(self, draws: Draws, rows: int = 1) -> tuple[Tensor, Tensor]:
         "A random noise level for every video, and noise, for `rows` sets of videos one below the other."
-        shape, shift = self.world.shape, self.step_list.shift
+        shape, shift = self.world.shape, self.settings.score_shift or self.step_list.shift
         pairs = [(draw_sigma(draws, shape[0], shift), draws.normal(*shape)) for _ in range(rows)]
         return self.cat([sigma for sigma, _ in pairs]), self.cat([eps for _, eps in pairs])
 

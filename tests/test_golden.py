@@ -62,7 +62,7 @@ def weights() -> dict[str, str]:
 
 def makers() -> list[str]:
     "The shipped networks that write videos."
-    return [name for name in weights() if name != 'judge']
+    return [name for name in weights() if name != 'judge' and not name.endswith('_head')]
 
 
 def picture(video: torch.Tensor) -> list[float]:

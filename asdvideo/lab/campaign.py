@@ -100,6 +100,8 @@ FACTORS = [
     Run('kicks', 'dmd', {'world__decisions': 2}),
     Run('ring', 'dmd', {'step_list__shift': 3.}),
     Run('ring', 'dmd', {'step_list__shift': .5}),
+    Run('ring', 'dmd', {'score_shift': 3.}),
+    Run('ring', 'dmd', {'step_list__shift': 3., 'score_shift': 1.}),
     Run('ring', 'dmd', {'world__told': 'nothing'}),
     Run('ring', 'dmd', {'world__modes': 16}),
     Run('ring', 'dmd', {'world__shift': .05}),

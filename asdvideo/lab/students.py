@@ -163,6 +163,9 @@ class ToySettings(Settings):
     floor: float = setting(.3, 'smallest normaliser of the DMD gradient', high=100)
     wait: int = setting(30, 'steps in which the student waits for the fake score')
     jumps: str = setting('last', "which jumps of a chunk take the student's gradient", choices=JUMPS)
+    score_shift: float | None = setting(
+        None, 'shift of the levels at which the scores are compared; None: that of the step list', low=.01, high=100
+    )
     ratio: float = setting(.3, 'asd: length of the adversarial gradient over that of distribution matching', high=1000)
     weight: str = setting('measured', 'asd: how the weight is found', choices=WEIGHTS)
     gamma: float = setting(.05, 'asd: of the penalty on slopes', high=1e6)
@@ -365,7 +368,7 @@ def lab_stage(
         'steps': settings.steps, 'batch': settings.batch * len(seeds), 'block': settings.batch, 'student': student,
         'fake_score': LearnerSettings(lr=settings.lr_fake, decay=settings.decay), 'wait': settings.wait, 'guidance': 1.,
         'fake_rounds': round(settings.rounds * (settings.more if more else 1)), 'floor': settings.floor,
-        'counts': settings.counts, 'told': told, 'jumps': settings.jumps,
+        'counts': settings.counts, 'told': told, 'jumps': settings.jumps, 'score_shift': settings.score_shift,
     }
     shared: dict[str, Any] = {'seeds': seeds, 'runtime': runtime(device)}
     if fast:
@@ -555,6 +558,7 @@ def study(
     return result, points
 
 # %% ../../nbs/36_students.ipynb #7b6e67c4
+@checked()
 def finished_student(settings: ToySettings, folder: str | Path) -> tuple[Denoiser, GaussianMixture]:
     """The student that a study has trained, and its world.
 
@@ -563,12 +567,15 @@ def finished_student(settings: ToySettings, folder: str | Path) -> tuple[Denoise
     Raises AsdError if the study is not finished.
     """
     folder, world = Path(folder), point_world(settings.world)
+    state, remedy = folder/'train'/'state.safetensors', 'Let the study finish.'
+    require(state.is_file(), f'{folder}', 'the folder of a study', remedy)
     stage = lab_stage(settings, frozen(world), beginners(settings, world, folder/'start'))
-    done = resume(stage, folder/'train'/'state.safetensors')['done']
-    require(done == settings.steps, f'{folder}: {done} updates', f'{settings.steps}', 'Let the study finish.')
+    done = resume(stage, state)['done']
+    require(done == settings.steps, f'{folder}: {done} updates', f'{settings.steps}', remedy)
     return stage.student.result, world
 
 
+@checked(count=(1, 10_000_000))
 @torch.no_grad()
 def place_moves(student: Denoiser, world: GaussianMixture, steps: StepList, count: int = 400) -> list[dict[str, Any]]:
     """How the jumps of the first chunk move videos between the places where they may begin, with all steps.
