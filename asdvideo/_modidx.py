@@ -731,6 +731,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                        'asdvideo.lab.students.place_moves': ('students.html#place_moves', 'asdvideo/lab/students.py'),
                                        'asdvideo.lab.students.play': ('students.html#play', 'asdvideo/lab/students.py'),
                                        'asdvideo.lab.students.rival_stage': ('students.html#rival_stage', 'asdvideo/lab/students.py'),
+                                       'asdvideo.lab.students.same_place': ('students.html#same_place', 'asdvideo/lab/students.py'),
                                        'asdvideo.lab.students.study': ('students.html#study', 'asdvideo/lab/students.py')},
             'asdvideo.lab.worlds': { 'asdvideo.lab.worlds.FrameCache': ('worlds.html#framecache', 'asdvideo/lab/worlds.py'),
                                      'asdvideo.lab.worlds.FrameCache.frames': ('worlds.html#framecache.frames', 'asdvideo/lab/worlds.py'),

@@ -496,8 +496,8 @@ class Campaign(Command):
         chosen = [run for run in plan() if self.only in run.name]
         require(chosen, f'only={self.only}', 'a part of the name of a run', 'See 39_campaign for the plan.')
         base, failed = changed(BASE, seeds=self.seeds, steps=self.steps, videos=self.videos), []
+        torch.set_num_threads(self.threads)
         if not self.status:
-            torch.set_num_threads(self.threads)
             failed = run_all(chosen, self.folder, base, self.device, self.json == '-', self.fast)
         result = gather(self.folder)
         show(result, describe(result), self.json)

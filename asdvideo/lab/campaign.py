@@ -263,7 +263,7 @@ def films(folder: str | Path, names: Sequence[str] = FILMED, videos: int = 150) 
 
 
 LISTS = (*(Run('ring', 'dmd', {'step_list__shift': shift}) for shift in (.5, 3.)), Run('ring', 'dmd-more'))
-"runs with three lists of noise levels"
+"runs with three lists of noise levels; the one without a shift has 10 rounds, since its students were kept"
 
 
 def moves(folder: str | Path, runs: Sequence[Run] = LISTS, base: ToySettings = BASE) -> dict[str, list[dict]]:
@@ -276,9 +276,10 @@ def moves(folder: str | Path, runs: Sequence[Run] = LISTS, base: ToySettings = B
     """
     found = {}
     for run in runs:
-        if (Path(folder)/run.name/'train'/'state.safetensors').is_file():
+        place, result = Path(folder)/run.name, Path(folder)/'results'/f'{run.name}.json'
+        if result.is_file() and (place/'train'/'state.safetensors').is_file():
             settings = run.settings(base)
-            found[run.name] = place_moves(*finished_student(settings, Path(folder)/run.name), settings.step_list)
+            found[run.name] = place_moves(*finished_student(settings, place), settings.step_list)
     return found
 
 

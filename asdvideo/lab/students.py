@@ -48,7 +48,7 @@ from ..transformer import NetworkConfig, VideoTransformer
 # %% auto #0
 __all__ = ['ARMS', 'PairedCache', 'Corrected', 'ToySettings', 'MemberDraws', 'Ahead', 'LabForcing', 'LabDmd', 'LabAsd', 'LabSid',
            'LabRival', 'fresh', 'beginners', 'rival_stage', 'lab_stage', 'asd_settings', 'play', 'measure_student',
-           'drifts', 'Marks', 'study', 'finished_student', 'place_moves']
+           'drifts', 'Marks', 'study', 'finished_student', 'same_place', 'place_moves']
 
 # %% ../../nbs/36_students.ipynb #accb7349
 @dataclass(frozen=True)
@@ -568,11 +568,24 @@ def finished_student(settings: ToySettings, folder: str | Path) -> tuple[Denoise
     """
     folder, world = Path(folder), point_world(settings.world)
     state, remedy = folder/'train'/'state.safetensors', 'Let the study finish.'
-    require(state.is_file(), f'{folder}', 'the folder of a study', remedy)
+    there = state.is_file() and (folder/'start'/'state.safetensors').is_file()
+    require(there, f'{folder}', 'the folder of a study', remedy)
     stage = lab_stage(settings, frozen(world), beginners(settings, world, folder/'start'))
     done = resume(stage, state)['done']
     require(done == settings.steps, f'{folder}: {done} updates', f'{settings.steps}', remedy)
     return stage.student.result, world
+
+
+def same_place(before: Tensor, after: Tensor, places: int) -> Tensor:
+    """For each member the share of videos that go where most videos of their place go.
+
+    before: (members, count) number of the place of each video.
+    after: its place after a jump, like before.
+    places: how many there are.
+    Returns (members,); a place that nobody leaves moves together, too.
+    """
+    pairs = F.one_hot(before * places + after, places ** 2).sum(1).unflatten(1, (-1, places))
+    return pairs.amax(2).sum(1) / before.shape[1]
 
 
 @checked(count=(1, 10_000_000))
@@ -584,9 +597,8 @@ def place_moves(student: Denoiser, world: GaussianMixture, steps: StepList, coun
     world: the law; its modes begin at the places.
     steps: the student's step list.
     count: videos per member.
-    Returns for each jump after the first its "level", and "together": for each member the share of the videos of one
-    place that the jump sends to the same place, the one that most of them get; the mean over videos. It is 1 if the
-    places move as a whole. Source: our choice.
+    Returns for each jump after the first its "level"; "together", see `same_place`, for each member; and "chance", the
+    same if the places after the jump are dealt to the videos anew. Source: our choice.
     """
     places, found = world.means[world.label_of == 0, 0], list[Tensor]()
 
@@ -598,9 +610,9 @@ def place_moves(student: Denoiser, world: GaussianMixture, steps: StepList, coun
     condition = world.conditions(Draws([stream(12345, 'labels') for _ in range(members)], count))
     noise = Noise((members * count, *world.shape), [54321] * members, student.layout)
     rollout(student, noise, schedule, condition, callback=note)
-    rows = []
+    rows, deal = [], torch.randperm(count, generator=stream(0, 'deal'))
     for level, before, after in zip(schedule.of(0)[1:], found, found[1:]):
-        pairs = F.one_hot(before * len(places) + after, len(places) ** 2).sum(1).unflatten(1, (-1, len(places)))
-        together = (pairs.amax(2).sum(1) / count).tolist()
-        rows.append({'level': level, 'together': [round(share, 4) for share in together]})
+        shares = {'together': same_place(before, after, len(places))}
+        shares['chance'] = same_place(before, after[:, deal], len(places))
+        rows.append({'level': level, **{name: [round(x, 4) for x in share.tolist()] for name, share in shares.items()}})
     return rows
