@@ -346,7 +346,7 @@ class Bench:
 
     def stages(self) -> dict[str, Stage]:
         "One training of each kind."
-        common: dict[str, Any] = {'batch': self.settings.batch, 'block': 8, 'wait': 0, 'steps': 100_000}
+        common: dict[str, Any] = {'batch': self.settings.batch, 'block': 8, 'wait': 0, 'fake_rounds': 2, 'steps': 10**5}
         world, steps, student, net = self.world, self.step_list, self.student, self.net
         fresh, head = partial(trainable, net), head_for(net.config)
         flow = TeacherSettings(batch=self.settings.batch, block=8, steps=100_000)

@@ -57,7 +57,7 @@ __all__ = ['DEVICE', 'WEIGHTS', 'STEPS', 'QUICK', 'CLIPS', 'JSON', 'Flat', 'WISH
 DEVICE = 'cuda, cuda:1, mps or cpu; None: the best there is'
 WEIGHTS = 'a shipped network, for example asd or teacher, or a .safetensors file of your own'
 STEPS = '1, 1*, 2, 2*, 3, 4, or steps for each chunk, 4,1,1,1; for the teacher a number of Euler steps'
-QUICK = 'compute in another way, two to three times faster on a processor; it differs in rounding only'
+QUICK = 'compute in another way, about twice as fast on a processor; it differs in rounding only'
 CLIPS = 'a folder of your own films instead of the digits: mp4, webm, gif, or folders of png'
 JSON = 'a .json file for the result; -: print it as JSON'
 Flat = tyro.conf.arg(name='')

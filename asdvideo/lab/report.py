@@ -225,6 +225,10 @@ PREDICTIONS: list[Claim] = [
           ((Term(f'ring_dmd{CLEAR}', 'drift'),),), 'above', .1),
     Claim('prediction 29', 'ring, shift .5', 'Three steps are at least .05 farther from the truth than one step.',
           ((Term(f'ring_dmd{CLEAR}', '3'), Term(f'ring_dmd{CLEAR}', '1', -1.)),), 'above', .05),
+    Claim('prediction 30', 'ring', 'List of shift 1, scores compared with shift 3: the drift stays above .07.',
+          ((Term('ring_dmd_score_shift=3.0', 'drift'),),), 'above', .07),
+    Claim('prediction 30', 'ring', 'List of shift 3, scores compared with shift 1: the drift stays below .04.',
+          ((Term(f'ring_dmd{NOISY}_score_shift=1.0', 'drift'),),), 'below', .04),
 ]
 
 

@@ -576,14 +576,17 @@ def finished_student(settings: ToySettings, folder: str | Path) -> tuple[Denoise
     return stage.student.result, world
 
 
+@checked(before='m i', after='m i', places=(1, 10_000))
 def same_place(before: Tensor, after: Tensor, places: int) -> Tensor:
     """For each member the share of videos that go where most videos of their place go.
 
     before: (members, count) number of the place of each video.
     after: its place after a jump, like before.
     places: how many there are.
-    Returns (members,); a place that nobody leaves moves together, too.
+    Returns (members,); a place that nobody leaves moves together, too. Raises AsdError for a number of no place.
     """
+    known = all(int(x.min()) >= 0 and int(x.max()) < places for x in (before, after))
+    require(known, 'numbers of places', f'0 to {places - 1}')
     pairs = F.one_hot(before * places + after, places ** 2).sum(1).unflatten(1, (-1, places))
     return pairs.amax(2).sum(1) / before.shape[1]
 
