@@ -126,7 +126,8 @@ def everything(folder: Path) -> None:
     limit = pages * resource.getpagesize() + ROOM
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     for words, allowed in calls(folder):
-        end = attempt(words, SECONDS if allowed and words[-1] != '0' and 'seed' not in words[-2] else SECONDS / 5)
+        short = allowed and (words[-1] == '0' or 'seed' in words[-2])
+        end = attempt(words, SECONDS / 5 if short else SECONDS)
         print(json.dumps({'words': words, 'allowed': allowed, 'end': end}), flush=True)
 
 
