@@ -719,6 +719,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                     'asdvideo/lab/students.py'),
                                        'asdvideo.lab.students.ToySettings.network': ( 'students.html#toysettings.network',
                                                                                       'asdvideo/lab/students.py'),
+                                       'asdvideo.lab.students._same_draws': ('students.html#_same_draws', 'asdvideo/lab/students.py'),
                                        'asdvideo.lab.students.asd_settings': ('students.html#asd_settings', 'asdvideo/lab/students.py'),
                                        'asdvideo.lab.students.beginners': ('students.html#beginners', 'asdvideo/lab/students.py'),
                                        'asdvideo.lab.students.drifts': ('students.html#drifts', 'asdvideo/lab/students.py'),

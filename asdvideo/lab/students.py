@@ -399,7 +399,17 @@ def asd_settings(settings: ToySettings, target: str, common: dict[str, Any]) -> 
         calibrate=calibrate, head=LearnerSettings(lr=settings.lr_head, decay=settings.decay),
     )
 
-# %% ../../nbs/36_students.ipynb #f2aa2f0a
+# %% ../../nbs/36_students.ipynb #04549279
+def _same_draws(
+    student: Denoiser, world: GaussianMixture, count: int, seeds: Sequence[int]
+) -> tuple[Condition, list[Noise]]:
+    "What is asked for, and the noise of every schedule, both the same for all members of an ensemble."
+    members, device = student.members, next(student.parameters()).device
+    condition = world.conditions(Draws([stream(12345, 'labels') for _ in range(members)], count, device))
+    shape = (members * count, *world.shape)
+    return condition, [Noise(shape, [seed] * members, student.layout, device) for seed in seeds]
+
+
 def play(
     student: Denoiser, world: GaussianMixture, steps: StepList, names: Sequence[str], count: int, seeds: Sequence[int]
 ) -> dict[str, Tensor]:
@@ -413,17 +423,14 @@ def play(
     seeds: of the noise, one per schedule; all members get the same noise and labels.
     Returns by name (members, count, f, 2, 1, 1), on the CPU.
     """
-    members, device = student.members, next(student.parameters()).device
-    shape = (members * count, *world.shape)
-    condition = world.conditions(Draws([stream(12345, 'labels') for _ in range(members)], count, device))
-    noises = [Noise(shape, [seed] * members, student.layout, device) for seed in seeds]
+    condition, noises = _same_draws(student, world, count, seeds)
     schedules = [Schedule.parse(name, steps) for name in names]
     if isinstance(student, JumpTransformer):
         plans = [(Planned(student, schedule), noise, schedule) for schedule, noise in zip(schedules, noises)]
         videos = [rollout(*plan, condition, mode='ode') for plan in plans]
     else:
         videos = rollout_many(student, noises, schedules, condition)
-    return {name: video.unflatten(0, (members, count)).cpu() for name, video in zip(names, videos)}
+    return {name: video.unflatten(0, (student.members, count)).cpu() for name, video in zip(names, videos)}
 
 
 @torch.no_grad()
@@ -609,10 +616,8 @@ def place_moves(student: Denoiser, world: GaussianMixture, steps: StepList, coun
         if chunk == 0:
             found.append(torch.cdist(x0[:, 0, :, 0, 0].cpu(), places).argmin(1).unflatten(0, (-1, count)))
 
-    members, schedule = student.members, Schedule.parse(steps.count, steps)
-    condition = world.conditions(Draws([stream(12345, 'labels') for _ in range(members)], count))
-    noise = Noise((members * count, *world.shape), [54321] * members, student.layout)
-    rollout(student, noise, schedule, condition, callback=note)
+    schedule, (condition, noises) = Schedule.parse(steps.count, steps), _same_draws(student, world, count, [54321])
+    rollout(student, noises[0], schedule, condition, callback=note)
     rows, deal = [], torch.randperm(count, generator=stream(0, 'deal'))
     for level, before, after in zip(schedule.of(0)[1:], found, found[1:]):
         shares = {'together': same_place(before, after, len(places))}
