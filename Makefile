@@ -10,7 +10,8 @@ SITE := out/site
 
 run: $(READY)
 	$(BIN)/asdvideo gallery --out out/gallery
-	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx --jobs 2 --fresh-env --keep-going --quiet -D nb_execution_mode=force nbs $(SITE)
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx --jobs 2 --fresh-env --keep-going --quiet \
+		-D nb_execution_mode=force nbs $(SITE)
 	@echo "Open $(abspath $(SITE))/index.html; films are in out/gallery."
 
 test: $(READY)
